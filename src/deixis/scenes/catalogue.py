@@ -1,0 +1,176 @@
+"""What a scene may hold: categories with their parts and uses, colours, patterns, held-out pairs.
+
+Only words and colours stand here; ``scenes/shapes.py`` knows what each category looks like.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Category:
+    """A kind of thing.
+
+    Attributes:
+        parts: always drawn; ``wheel`` names both wheels of a car (see ``repeated``).
+        use: completes "the thing that you can ...".
+        synonyms: other singular names that fit no other category.
+        repeated: those parts that are drawn more than once, so that "wheels" fits too.
+        extra: a part that only the task ``compose`` draws on this category.
+    """
+
+    name: str
+    plural: str
+    parts: tuple[str, ...]
+    use: str
+    synonyms: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+    extra: str | None = None
+
+
+CATEGORIES: tuple[Category, ...] = (
+    Category(
+        name="mug", plural="mugs", parts=("body", "handle"), use="drink from", synonyms=("cup",)
+    ),
+    Category(
+        name="teapot",
+        plural="teapots",
+        parts=("body", "handle", "spout"),
+        use="pour tea from",
+        synonyms=("tea pot",),
+        extra="leg",
+    ),
+    Category(
+        name="car",
+        plural="cars",
+        parts=("body", "wheel", "window"),
+        use="drive to town",
+        synonyms=("automobile",),
+        repeated=("wheel", "window"),
+    ),
+    Category(
+        name="boat",
+        plural="boats",
+        parts=("body", "sail"),
+        use="cross a lake in",
+        synonyms=("ship",),
+        repeated=("sail",),
+    ),
+    Category(
+        name="house",
+        plural="houses",
+        parts=("wall", "roof", "door"),
+        use="live in",
+        synonyms=("cottage",),
+        extra="window",
+    ),
+    Category(
+        name="tree", plural="trees", parts=("trunk", "top"), use="rest in the shade of"
+    ),
+    Category(
+        name="lamp",
+        plural="lamps",
+        parts=("shade", "stem", "base"),
+        use="light a room with",
+        synonyms=("light",),
+    ),
+    Category(
+        name="chair",
+        plural="chairs",
+        parts=("seat", "back", "leg"),
+        use="sit on",
+        repeated=("leg",),
+    ),
+    Category(
+        name="table",
+        plural="tables",
+        parts=("top", "leg"),
+        use="eat dinner at",
+        synonyms=("desk",),
+        repeated=("leg", "wheel"),
+        extra="wheel",
+    ),
+    Category(name="fish", plural="fish", parts=("body", "tail", "fin"), use="keep in an aquarium"),
+    Category(
+        name="bird",
+        plural="birds",
+        parts=("body", "wing", "beak"),
+        use="hear singing",
+        extra="tail",
+    ),
+    Category(
+        name="hammer", plural="hammers", parts=("head", "handle"), use="hit nails with"
+    ),
+    Category(name="key", plural="keys", parts=("head", "blade"), use="open a lock with"),
+    Category(
+        name="umbrella",
+        plural="umbrellas",
+        parts=("top", "handle"),
+        use="stay dry under",
+        synonyms=("parasol",),
+    ),
+    Category(
+        name="flower",
+        plural="flowers",
+        parts=("petal", "stem", "leaf"),
+        use="put in a vase",
+        synonyms=("blossom",),
+        repeated=("petal",),
+    ),
+    Category(name="kite", plural="kites", parts=("body", "tail"), use="fly on a string"),
+    Category(
+        name="wagon",
+        plural="wagons",
+        parts=("body", "wheel", "handle"),
+        use="pull loads in",
+        synonyms=("cart",),
+        repeated=("wheel",),
+    ),
+    Category(
+        name="guitar",
+        plural="guitars",
+        parts=("body", "neck", "head"),
+        use="play music on",
+    ),
+)
+
+BY_NAME: dict[str, Category] = {category.name: category for category in CATEGORIES}
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (212, 36, 38),
+    "orange": (245, 132, 22),
+    "yellow": (244, 216, 40),
+    "green": (40, 158, 62),
+    "blue": (36, 88, 214),
+    "purple": (128, 52, 168),
+    "pink": (250, 150, 196),
+    "white": (240, 240, 238),
+}
+
+PATTERNS: tuple[str, ...] = ("plain", "striped", "dotted")
+
+HELD_OUT_COLOURS: frozenset[tuple[str, str]] = frozenset(
+    {
+        ("mug", "purple"),
+        ("car", "pink"),
+        ("boat", "yellow"),
+        ("house", "green"),
+        ("lamp", "red"),
+        ("chair", "white"),
+        ("fish", "purple"),
+        ("hammer", "blue"),
+        ("key", "orange"),
+        ("umbrella", "green"),
+        ("kite", "white"),
+        ("guitar", "pink"),
+    }
+)
+"""(category, colour) pairs that only ``compose`` draws: one in twelve."""
+
+HELD_OUT_PARTS: frozenset[tuple[str, str]] = frozenset(
+    (category.extra, category.name) for category in CATEGORIES if category.extra
+)
+"""(part, category) pairs that only ``compose`` draws; the part is common on other categories."""
+
+PART_NAMES: tuple[str, ...] = tuple(
+    sorted({part for category in CATEGORIES for part in category.parts})
+)

@@ -1,0 +1,259 @@
+"""SQuARE: queries that first look across all images of a set, then into each of them.
+
+PRIMA (arXiv:2412.15209; specification 2.3): relational queries attend to the features of all
+images, R' = RelAttn(R, V); they are added to the global queries, Gt = G + R'; Gt then attends to
+each image alone. The rows of an image are its tokens in the language decoder.
+
+Shapes: B sets, S images, P patches per image, C feature width, Q queries, D query width, A heads.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deixis.errors import ConfigError
+from deixis.nn.shapes import expect_shape
+
+Relation = Literal["square", "none", "mean", "projection", "concat"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """What SQuARE's parts share; SQuARE says what each value means."""
+
+    num_queries: int
+    query_width: int
+    feature_width: int
+    num_heads: int
+    relation: Relation
+    num_layers: int
+    pre_norm: bool
+    ffn: bool
+    residual: bool
+    per_image_position: bool
+
+    def __post_init__(self) -> None:
+        if self.relation not in get_args(Relation):
+            known = ", ".join(get_args(Relation))
+            raise ConfigError(f'relation: expected one of {known}, got "{self.relation}".')
+        if self.query_width % self.num_heads:
+            raise ConfigError(
+                f"num_heads: expected a divisor of query_width ({self.query_width}), "
+                f"got {self.num_heads}."
+            )
+        if self.relation == "concat" and self.num_queries < 2:
+            raise ConfigError(
+                f'num_queries: expected at least 2 for relation "concat", got {self.num_queries}.'
+            )
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of queries (B, Q, D) to features (B, P, C)."""
+
+    def __init__(self, query_width: int, feature_width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(query_width, query_width)
+        self.key = nn.Linear(feature_width, query_width)
+        self.value = nn.Linear(feature_width, query_width)
+        self.output = nn.Linear(query_width, query_width)
+
+    def forward(self, queries: Tensor, features: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Return (B, Q, D); features where ``seen`` (B, P) is False are left out."""
+        query, key, value = (
+            layer(rows).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, A, ., D / A)
+            for layer, rows in (
+                (self.query, queries),
+                (self.key, features),
+                (self.value, features),
+            )
+        )
+        allowed = None if seen is None else seen[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Sequential):
+    """Widens, bends, narrows."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+
+class RelationalLayer(nn.Module):
+    """One look of the relational queries at all images; plain unless told otherwise."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width = shape.query_width
+        self.residual = shape.residual
+        self.norm = nn.LayerNorm(width) if shape.pre_norm else nn.Identity()
+        self.attention = CrossAttention(width, shape.feature_width, shape.num_heads)
+        self.ffn = nn.Sequential(nn.LayerNorm(width), FeedForward(width)) if shape.ffn else None
+
+    def forward(self, queries: Tensor, features: Tensor, seen: Tensor) -> Tensor:
+        looked = self.attention(self.norm(queries), features, seen)
+        queries = queries + looked if self.residual else looked
+        return queries if self.ffn is None else queries + self.ffn(queries)
+
+
+class RelationalQueries(nn.Module):
+    """R' (B, Q, D): what the images of a set have to say to each other."""
+
+    def __init__(self, shape: Shape, num_queries: int) -> None:
+        super().__init__()
+        self.positioned = shape.per_image_position
+        self.queries = nn.Parameter(torch.randn(num_queries, shape.query_width) * 0.02)
+        self.layers = nn.ModuleList(RelationalLayer(shape) for _ in range(shape.num_layers))
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, Q, D) of features (B, S, P, C) and the images that exist (B, S)."""
+        num_images, num_patches = features.shape[1:3]
+        if self.positioned:
+            code = _image_code(num_images, features)  # (S, C)
+            features = features + code[:, None]
+        seen = mask[:, :, None].expand(-1, -1, num_patches).flatten(1)  # (B, S * P)
+        queries = self.queries.expand(len(features), -1, -1)
+        for layer in self.layers:
+            queries = layer(queries, features.flatten(1, 2), seen)
+        return queries
+
+
+class PooledRelation(nn.Module):
+    """The baselines without attention: the mean of all features, projected."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.num_terms = shape.num_queries if shape.relation == "projection" else 1
+        self.project = nn.Linear(shape.feature_width, self.num_terms * shape.query_width)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, Q or 1, D); features of images that do not exist are zeros already."""
+        count = mask.sum(1).clamp(min=1)[:, None] * features.shape[2]
+        mean = features.sum((1, 2)) / count  # (B, C)
+        return self.project(mean).unflatten(-1, (self.num_terms, -1))
+
+
+class GlobalAttention(nn.Module):
+    """Lets the queries look into one image: attention, feed-forward, each with residual and norm.
+
+    One block, post-norm as in a Q-Former; the published system has a whole Q-Former here.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width = shape.query_width
+        self.attention = CrossAttention(width, shape.feature_width, shape.num_heads)
+        self.attention_norm = nn.LayerNorm(width)
+        self.ffn = FeedForward(width)
+        self.ffn_norm = nn.LayerNorm(width)
+
+    def forward(self, queries: Tensor, features: Tensor) -> Tensor:
+        """Return (B, Q, D) of queries (B, Q, D) and the features (B, P, C) of one image each."""
+        queries = self.attention_norm(queries + self.attention(queries, features))
+        return self.ffn_norm(queries + self.ffn(queries))
+
+
+class SQuARE(nn.Module):
+    """Gives every image of a set Q tokens that know of the other images.
+
+    Args:
+        num_queries: tokens of an image.
+        relation: what the global queries learn of the whole set.
+            "square": R' is added to G, query by query.
+            "none": nothing; each image is seen as if it were alone.
+            "mean": the mean of all features, projected once, added to every query alike.
+            "projection": the mean of all features, projected to a term of its own per query.
+            "concat": R' is not added but stands in for the last Q // 2 queries of G, so that an
+                image still has Q tokens.
+        num_layers, pre_norm, ffn, residual: the inside of the relational attention, which no
+            source settles. By default one plain cross-attention: it has the shape of a
+            Q-Former's and can be started from one.
+        per_image_position: whether R' knows the order of the images.
+
+    Raises:
+        ConfigError: an unknown relation, heads that do not divide the width, too few queries.
+    """
+
+    def __init__(
+        self,
+        num_queries: int,
+        query_width: int,
+        feature_width: int,
+        num_heads: int,
+        relation: Relation = "square",
+        *,
+        num_layers: int = 1,
+        pre_norm: bool = False,
+        ffn: bool = False,
+        residual: bool = False,
+        per_image_position: bool = False,
+    ) -> None:
+        super().__init__()
+        shape = Shape(
+            num_queries=num_queries,
+            query_width=query_width,
+            feature_width=feature_width,
+            num_heads=num_heads,
+            relation=relation,
+            num_layers=num_layers,
+            pre_norm=pre_norm,
+            ffn=ffn,
+            residual=residual,
+            per_image_position=per_image_position,
+        )
+        self.shape = shape
+        related = num_queries // 2 if relation == "concat" else num_queries
+        own = num_queries - related if relation == "concat" else num_queries
+        self.queries = nn.Parameter(torch.randn(own, query_width) * 0.02)
+        self.relation: RelationalQueries | PooledRelation | None = None
+        if relation in ("square", "concat"):
+            self.relation = RelationalQueries(shape, related)
+        elif relation in ("mean", "projection"):
+            self.relation = PooledRelation(shape)
+        self.look = GlobalAttention(shape)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Return the rows (B, S, Q, D) of features (B, S, P, C).
+
+        Args:
+            features: patches of every image; what padded images hold is never read.
+            mask: (B, S) bool, which images exist. The rows of the others are zeros.
+
+        Raises:
+            ShapeError: features and mask do not fit.
+        """
+        expect_shape("image features", features, (None, None, None, self.shape.feature_width))
+        expect_shape("image mask", mask, tuple(features.shape[:2]))
+        mask = mask.bool()
+        features = features.masked_fill(~mask[..., None, None], 0)
+        queries = self.relate(features, mask)  # (B, Q, D)
+        sets, images = mask.shape
+        repeated = queries[:, None].expand(-1, images, -1, -1)  # (B, S, Q, D)
+        rows = self.look(repeated.flatten(0, 1), features.flatten(0, 1))
+        return rows.unflatten(0, (sets, images)).masked_fill(~mask[..., None, None], 0)
+
+    def relate(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Return Gt (B, Q, D): the global queries and what the whole set tells them."""
+        own = self.queries.expand(len(features), -1, -1)
+        if self.relation is None:
+            return own
+        # A set without images (a question about nothing) may see zeros; its rows are dropped.
+        seen = mask | ~mask.any(1, keepdim=True)
+        related = self.relation(features, seen)
+        if self.shape.relation == "concat":
+            return torch.cat([own, related], dim=1)
+        return own + related
+
+
+def _image_code(count: int, like: Tensor) -> Tensor:
+    """Return (count, C): sines and cosines of the image's number in its set, for any number."""
+    width = like.shape[-1]
+    place = torch.arange(count, device=like.device, dtype=torch.float32)[:, None]
+    half = (width + 1) // 2
+    rate = 100.0 ** (-torch.arange(half, device=like.device, dtype=torch.float32) / half)
+    angles = place * rate
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :width].to(like.dtype)

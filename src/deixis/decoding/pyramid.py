@@ -61,16 +61,20 @@ class PixelEmbedding(nn.Module):
     def __init__(self, feature_width: int, mask_width: int, bands: int) -> None:
         super().__init__()
         self.bands = bands
-        self.features = nn.Conv2d(feature_width, 2 * mask_width, 1)
-        self.place = nn.Conv2d(2 + 4 * bands, 2 * mask_width, 1, bias=False)
-        self.output = nn.Conv2d(2 * mask_width, mask_width, 1)
+        self.features = nn.Linear(feature_width, mask_width)
+        self.place = nn.Linear(2 + 4 * bands, mask_width, bias=False)
+        self.output = nn.Linear(mask_width, mask_width)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (S, E, h, w) of features (S, C_l, h, w)."""
         size = (features.shape[-2], features.shape[-1])
         code = grid_code(size, self.bands, device=features.device, dtype=features.dtype)
-        # Two convolutions equal one over concatenated channels; the place is computed once.
-        return self.output(F.gelu(self.features(features) + self.place(code[None])))
+        # Two products equal one over joined channels, and the place is computed once for all.
+        place = self.place.weight @ code.flatten(1) + self.features.bias[:, None]  # (E, h * w)
+        hidden = F.gelu(_per_pixel(self.features.weight, features.flatten(2), place))
+        return _per_pixel(
+            self.output.weight, hidden, self.output.bias[:, None].expand_as(place)
+        ).unflatten(2, size)
 
 
 class PyramidDecoder(nn.Module):
@@ -94,9 +98,8 @@ class PyramidDecoder(nn.Module):
 
     def reset_start(self) -> None:
         """Let every logit start near START_LOGIT; the scores then add about one to it."""
-        with torch.no_grad():
-            for ask in self.ask:
-                ask.bias[-1] = START_LOGIT
+        for ask in self.ask:
+            nn.init.constant_(ask.get_parameter("bias")[-1:], START_LOGIT)
 
     def forward(
         self,
@@ -126,7 +129,7 @@ class PyramidDecoder(nn.Module):
             scores = rows.dot(vector, embed(feature))  # (M, h_l, w_l)
             if levels:
                 scores = self._modulate(scores, levels[-1])
-            logits = scores + bias[..., None]
+            logits = scores + bias[..., None].to(scores.dtype)
             if not levels and prior is not None:
                 logits = logits + self.prior_gain * (2 * _resize(prior, logits) - 1)
             levels.append(logits)
@@ -144,7 +147,8 @@ class PyramidDecoder(nn.Module):
     def _fuse(self, levels: list[Tensor]) -> Tensor:
         if self.config.fusion == "product":
             return product_logits(levels)
-        return torch.einsum("l,lmhw->mhw", self.gamma, torch.stack(levels))
+        weighted = [weight * level for weight, level in zip(self.gamma, levels, strict=True)]
+        return torch.stack(weighted).sum(0)
 
     def _check(
         self,
@@ -194,7 +198,9 @@ class RowsByImage:
         by_image = vectors.index_select(0, self.order).split(self.counts)
         pixels = embeddings.flatten(2).unbind(0)  # S times (E, h * w)
         scores = torch.cat([rows @ image for rows, image in zip(by_image, pixels, strict=True)])
-        return scores.index_select(0, self.inverse).unflatten(1, embeddings.shape[2:])
+        exact = torch.promote_types(scores.dtype, torch.float32)  # masks are float32 at least
+        scores = scores.index_select(0, self.inverse).to(exact)
+        return scores.unflatten(1, embeddings.shape[2:])
 
 
 def product_logits(levels: Sequence[Tensor]) -> Tensor:
@@ -207,6 +213,15 @@ def product_logits(levels: Sequence[Tensor]) -> Tensor:
         either = torch.logaddexp(-fused, -level)
         fused = -torch.logaddexp(either, -fused - level)
     return fused
+
+
+def _per_pixel(weight: Tensor, pixels: Tensor, added: Tensor) -> Tensor:
+    """Return weight (E, C) @ pixels (S, C, h * w) + added (E, h * w), as one batched product.
+
+    A 1x1 convolution says the same and takes three times as long on a CPU.
+    """
+    images = len(pixels)
+    return torch.baddbmm(added.expand(images, -1, -1), weight.expand(images, -1, -1), pixels)
 
 
 def _resize(rows: Tensor, like: Tensor) -> Tensor:

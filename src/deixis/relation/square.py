@@ -21,7 +21,7 @@ Relation = Literal["square", "none", "mean", "projection", "concat"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shape:
+class SQuAREConfig:
     """What SQuARE's parts share; SQuARE says what each value means."""
 
     num_queries: int
@@ -39,6 +39,9 @@ class Shape:
         if self.relation not in get_args(Relation):
             known = ", ".join(get_args(Relation))
             raise ConfigError(f'relation: expected one of {known}, got "{self.relation}".')
+        for name in ("num_queries", "query_width", "feature_width", "num_heads", "num_layers"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}.")
         if self.query_width % self.num_heads:
             raise ConfigError(
                 f"num_heads: expected a divisor of query_width ({self.query_width}), "
@@ -86,13 +89,13 @@ class FeedForward(nn.Sequential):
 class RelationalLayer(nn.Module):
     """One look of the relational queries at all images; plain unless told otherwise."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: SQuAREConfig) -> None:
         super().__init__()
-        width = shape.query_width
-        self.residual = shape.residual
-        self.norm = nn.LayerNorm(width) if shape.pre_norm else nn.Identity()
-        self.attention = CrossAttention(width, shape.feature_width, shape.num_heads)
-        self.ffn = nn.Sequential(nn.LayerNorm(width), FeedForward(width)) if shape.ffn else None
+        width = config.query_width
+        self.residual = config.residual
+        self.norm = nn.LayerNorm(width) if config.pre_norm else nn.Identity()
+        self.attention = CrossAttention(width, config.feature_width, config.num_heads)
+        self.ffn = nn.Sequential(nn.LayerNorm(width), FeedForward(width)) if config.ffn else None
 
     def forward(self, queries: Tensor, features: Tensor, seen: Tensor) -> Tensor:
         looked = self.attention(self.norm(queries), features, seen)
@@ -103,11 +106,11 @@ class RelationalLayer(nn.Module):
 class RelationalQueries(nn.Module):
     """R' (B, Q, D): what the images of a set have to say to each other."""
 
-    def __init__(self, shape: Shape, num_queries: int) -> None:
+    def __init__(self, config: SQuAREConfig, num_queries: int) -> None:
         super().__init__()
-        self.positioned = shape.per_image_position
-        self.queries = nn.Parameter(torch.randn(num_queries, shape.query_width) * 0.02)
-        self.layers = nn.ModuleList(RelationalLayer(shape) for _ in range(shape.num_layers))
+        self.positioned = config.per_image_position
+        self.queries = nn.Parameter(torch.randn(num_queries, config.query_width) * 0.02)
+        self.layers = nn.ModuleList(RelationalLayer(config) for _ in range(config.num_layers))
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """Return (B, Q, D) of features (B, S, P, C) and the images that exist (B, S)."""
@@ -125,10 +128,10 @@ class RelationalQueries(nn.Module):
 class PooledRelation(nn.Module):
     """The baselines without attention: the mean of all features, projected."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: SQuAREConfig) -> None:
         super().__init__()
-        self.num_terms = shape.num_queries if shape.relation == "projection" else 1
-        self.project = nn.Linear(shape.feature_width, self.num_terms * shape.query_width)
+        self.num_terms = config.num_queries if config.relation == "projection" else 1
+        self.project = nn.Linear(config.feature_width, self.num_terms * config.query_width)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """Return (B, Q or 1, D); features of images that do not exist are zeros already."""
@@ -143,10 +146,10 @@ class GlobalAttention(nn.Module):
     One block, post-norm as in a Q-Former; the published system has a whole Q-Former here.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: SQuAREConfig) -> None:
         super().__init__()
-        width = shape.query_width
-        self.attention = CrossAttention(width, shape.feature_width, shape.num_heads)
+        width = config.query_width
+        self.attention = CrossAttention(width, config.feature_width, config.num_heads)
         self.attention_norm = nn.LayerNorm(width)
         self.ffn = FeedForward(width)
         self.ffn_norm = nn.LayerNorm(width)
@@ -193,7 +196,7 @@ class SQuARE(nn.Module):
         per_image_position: bool = False,
     ) -> None:
         super().__init__()
-        shape = Shape(
+        config = SQuAREConfig(
             num_queries=num_queries,
             query_width=query_width,
             feature_width=feature_width,
@@ -205,16 +208,16 @@ class SQuARE(nn.Module):
             residual=residual,
             per_image_position=per_image_position,
         )
-        self.shape = shape
+        self.config = config
         related = num_queries // 2 if relation == "concat" else num_queries
         own = num_queries - related if relation == "concat" else num_queries
         self.queries = nn.Parameter(torch.randn(own, query_width) * 0.02)
         self.relation: RelationalQueries | PooledRelation | None = None
         if relation in ("square", "concat"):
-            self.relation = RelationalQueries(shape, related)
+            self.relation = RelationalQueries(config, related)
         elif relation in ("mean", "projection"):
-            self.relation = PooledRelation(shape)
-        self.look = GlobalAttention(shape)
+            self.relation = PooledRelation(config)
+        self.look = GlobalAttention(config)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """Return the rows (B, S, Q, D) of features (B, S, P, C).
@@ -226,7 +229,7 @@ class SQuARE(nn.Module):
         Raises:
             ShapeError: features and mask do not fit.
         """
-        expect_shape("image features", features, (None, None, None, self.shape.feature_width))
+        expect_shape("image features", features, (None, None, None, self.config.feature_width))
         expect_shape("image mask", mask, tuple(features.shape[:2]))
         mask = mask.bool()
         features = features.masked_fill(~mask[..., None, None], 0)
@@ -244,7 +247,7 @@ class SQuARE(nn.Module):
         # A set without images (a question about nothing) may see zeros; its rows are dropped.
         seen = mask | ~mask.any(1, keepdim=True)
         related = self.relation(features, seen)
-        if self.shape.relation == "concat":
+        if self.config.relation == "concat":
             return torch.cat([own, related], dim=1)
         return own + related
 

@@ -63,9 +63,7 @@ CATEGORIES: tuple[Category, ...] = (
         synonyms=("cottage",),
         extra="window",
     ),
-    Category(
-        name="tree", plural="trees", parts=("trunk", "top"), use="rest in the shade of"
-    ),
+    Category(name="tree", plural="trees", parts=("trunk", "top"), use="rest in the shade of"),
     Category(
         name="lamp",
         plural="lamps",
@@ -97,9 +95,7 @@ CATEGORIES: tuple[Category, ...] = (
         use="hear singing",
         extra="tail",
     ),
-    Category(
-        name="hammer", plural="hammers", parts=("head", "handle"), use="hit nails with"
-    ),
+    Category(name="hammer", plural="hammers", parts=("head", "handle"), use="hit nails with"),
     Category(name="key", plural="keys", parts=("head", "blade"), use="open a lock with"),
     Category(
         name="umbrella",

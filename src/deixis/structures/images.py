@@ -1,18 +1,35 @@
-"""ImageSet: some images, or videos, as one flat sequence of frames that are opened late."""
+"""ImageSet: some images, or videos, as one flat sequence of frames that are opened late.
+
+``deixis.structures.opening`` makes them from files, arrays and pictures.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 
 from deixis.errors import DataError
+from deixis.structures.placement import Placement
 
 
 class Frame:
-    """One picture as RGB uint8 (H, W, 3), as a person sees it; pixels are read when asked for."""
+    """One picture as RGB uint8 (H, W, 3), as a person sees it; pixels are read when asked for.
+
+    Args:
+        read: returns the pixels.
+        size: (height, width), known without reading.
+        name: what people call it, for example its file name.
+        key: see ``key``; a function is called when the key is first asked for.
+        shrink: returns a smaller copy of a given (height, width), where that is quicker than
+            reading all pixels.
+    """
+
+    __slots__ = ("_key", "_read", "_shrink", "name", "size")
 
     def __init__(
         self,
@@ -20,26 +37,81 @@ class Frame:
         size: tuple[int, int],
         *,
         name: str = "",
-        key: str | None = None,
+        key: str | Callable[[], str] | None = None,
+        shrink: Callable[[tuple[int, int]], np.ndarray] | None = None,
     ) -> None:
         self._read = read
-        self.size = size  # (height, width)
+        self._key = key
+        self._shrink = shrink
+        self.size = size
         self.name = name
-        self.key = key  # equal keys promise equal pixels; None = not known without reading
 
     @classmethod
     def from_array(cls, pixels: np.ndarray, *, name: str = "") -> Frame:
-        """Wrap RGB pixels uint8 (H, W, 3)."""
+        """Wrap RGB pixels uint8 (H, W, 3).
+
+        Raises:
+            DataError: the array is something else.
+        """
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
             raise DataError(
                 f"image {name}: expected RGB uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}."
             )
-        return cls(lambda: pixels, (int(pixels.shape[0]), int(pixels.shape[1])), name=name)
+        size = (int(pixels.shape[0]), int(pixels.shape[1]))
+        return cls(partial(np.asarray, pixels), size, name=name)
 
     @property
     def pixels(self) -> np.ndarray:
-        """RGB uint8 (H, W, 3)."""
-        return self._read()
+        """RGB uint8 (H, W, 3); not to be written to.
+
+        Raises:
+            DataError: the file broke, went away or changed since it was opened.
+        """
+        pixels = self._read()
+        if pixels.shape != (*self.size, 3):
+            raise DataError(
+                f"{self.name}: expected {self.size[1]} x {self.size[0]} pixels as when it was "
+                f"opened, got {pixels.shape[1]} x {pixels.shape[0]}. Leave files as they are."
+            )
+        return pixels
+
+    @property
+    def key(self) -> str:
+        """A hash of the content: equal keys promise equal pixels, in any process."""
+        if self._key is None:
+            content = str(self.size).encode() + np.ascontiguousarray(self.pixels).tobytes()
+            self._key = content_hash(content)
+        elif not isinstance(self._key, str):
+            self._key = self._key()
+        return self._key
+
+    def reduced(self, long_side: int) -> np.ndarray:
+        """Return RGB uint8 (h, w, 3), smoothly reduced until no side is over ``long_side``.
+
+        A smaller picture comes as it is. Far quicker than ``pixels`` for a large photograph; both
+        show the same view, so coordinates differ by the scale only, as in ``Placement.fit``.
+        """
+        if max(self.size) <= long_side:
+            return self.pixels
+        size = Placement.fit(self.size, (long_side, long_side)).resized
+        return self._shrink(size) if self._shrink else shrink_pixels(self.pixels, size)
+
+    def __repr__(self) -> str:
+        return f"Frame({self.name!r}, size={self.size})"
+
+
+def content_hash(content: bytes) -> str:
+    """Return a short text that differs for different bytes."""
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def shrink_pixels(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return RGB pixels smoothly resized to (height, width)."""
+    from PIL import Image
+
+    resample = Image.Resampling.BILINEAR
+    picture = Image.fromarray(pixels).resize(size[::-1], resample, reducing_gap=3.0)
+    return np.asarray(picture)
 
 
 @dataclass(frozen=True)
@@ -68,13 +140,18 @@ class ImageSet(Sequence[Frame]):
                 f"got {list(self.lengths)}."
             )
         if len(self.times) != len(self.lengths):
-            raise DataError(f"images: expected times for {len(self.lengths)} images, got {len(self.times)}.")
+            raise DataError(
+                f"images: expected times for {len(self.lengths)} images, got {len(self.times)}."
+            )
         for image, (length, times) in enumerate(zip(self.lengths, self.times, strict=True)):
             if times is None and length > 1:
-                raise DataError(f"image {image}: expected times for its {length} frames, got none.")
+                raise DataError(
+                    f"{self.frames[0].name or 'clip'}: expected times for the {length} frames of "
+                    f"image index {image}, got none."
+                )
             if times is not None and len(times) != length:
                 raise DataError(f"clip: expected {length} times, got {len(times)}.")
-            if times is not None and any(b <= a for a, b in zip(times, times[1:], strict=False)):
+            if times is not None and any(b <= a for a, b in pairwise(times)):
                 raise DataError("clip: expected times that rise, got some that do not.")
 
     @classmethod
@@ -100,7 +177,7 @@ class ImageSet(Sequence[Frame]):
     def spans(self) -> tuple[range, ...]:
         """For each image, the flat indices of its frames."""
         starts = np.cumsum((0, *self.lengths)).tolist()
-        return tuple(range(a, b) for a, b in zip(starts, starts[1:], strict=False))
+        return tuple(range(a, b) for a, b in pairwise(starts))
 
     def is_clip(self, image: int) -> bool:
         """Say whether image index ``image`` is a clip."""

@@ -57,7 +57,8 @@ class Sample:
                     f"got {prompt.x:g},{prompt.y:g}. Coordinates are pixels of the image as shown."
                 )
         elif isinstance(prompt, Box):
-            if not (0 <= prompt.x0 and prompt.x1 <= width and 0 <= prompt.y0 and prompt.y1 <= height):
+            inside = min(prompt.x0, prompt.y0) >= 0 and prompt.x1 <= width and prompt.y1 <= height
+            if not inside:
                 raise DataError(
                     f"box: expected corners inside {width} x {height} of image {where}, got "
                     f"{prompt.x0:g},{prompt.y0:g},{prompt.x1:g},{prompt.y1:g}. "

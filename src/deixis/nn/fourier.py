@@ -28,8 +28,9 @@ def grid_code(
 ) -> Tensor:
     """Return the code (2 + 4 * bands, height, width) of a grid's cell centres: x, y, Fourier."""
     height, width = size
-    ys = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) / height
-    xs = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) / width
+    exact = torch.promote_types(dtype, torch.float32)
+    ys = (torch.arange(height, device=device, dtype=exact) + 0.5) / height
+    xs = (torch.arange(width, device=device, dtype=exact) + 0.5) / width
     centres = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)  # (height, width, 2)
     code = torch.cat([centres, fourier_code(centres, bands)], dim=-1)
     return code.permute(2, 0, 1).to(dtype)

@@ -231,8 +231,7 @@ class SQuARE(nn.Module):
         """
         expect_shape("image features", features, (None, None, None, self.config.feature_width))
         expect_shape("image mask", mask, tuple(features.shape[:2]))
-        mask = mask.bool()
-        features = features.masked_fill(~mask[..., None, None], 0)
+        features, mask = _without_padding(features, mask)
         queries = self.relate(features, mask)  # (B, Q, D)
         sets, images = mask.shape
         repeated = queries[:, None].expand(-1, images, -1, -1)  # (B, S, Q, D)
@@ -244,12 +243,19 @@ class SQuARE(nn.Module):
         own = self.queries.expand(len(features), -1, -1)
         if self.relation is None:
             return own
+        features, mask = _without_padding(features, mask)
         # A set without images (a question about nothing) may see zeros; its rows are dropped.
         seen = mask | ~mask.any(1, keepdim=True)
         related = self.relation(features, seen)
         if self.config.relation == "concat":
             return torch.cat([own, related], dim=1)
         return own + related
+
+
+def _without_padding(features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Zeros for what padded images hold: even NaN, which no attention mask would stop."""
+    mask = mask.bool()
+    return features.masked_fill(~mask[..., None, None], 0), mask
 
 
 def _image_code(count: int, like: Tensor) -> Tensor:

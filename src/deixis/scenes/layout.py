@@ -11,7 +11,7 @@ from deixis.scenes.things import Placed, Thing
 
 SMALL = (27.0, 32.0)  # nominal diameters at a shorter side of 128 px
 LARGE = (43.0, 52.0)
-BEHIND = 0.42  # how often a thing is put close to one that stands already
+BEHIND = 0.56  # how often a thing is put close to one that stands already
 ATTEMPTS = 12
 LEAST_SHARE = 0.5  # of every thing that must be visible
 LEAST_PART = 10.0  # visible pixels of every part, at a shorter side of 128 px

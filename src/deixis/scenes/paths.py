@@ -22,6 +22,7 @@ KINDS = (
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 ATTEMPTS = 14
 SEEN = 0.4  # share of a thing that counts as seen
+ENTRANCES = 0.2  # of clips have two or three things that enter late
 LARGE_SHARE = 0.3  # of things in clips that are large
 
 Steps = Callable[[float], float]  # progress through the clip -> distance along the path
@@ -45,7 +46,11 @@ def draw_clip(
     best_motions: dict[int, Motion] = {}
     best_score = -1.0
     for _ in range(ATTEMPTS):
-        courses = [_course(dice, thing, frames, height, width) for thing in things]
+        kinds = _kinds(dice, len(things))
+        courses = [
+            _course(dice, thing, kind, frames, height, width)
+            for thing, kind in zip(things, kinds, strict=True)
+        ]
         dice.shuffle(courses)
         shown = tuple(_frame(courses, f, height, width) for f in range(frames))
         shares = _shares(shown, height, width)
@@ -60,8 +65,17 @@ def draw_clip(
     return best, best_motions
 
 
-def _course(dice: Dice, thing: Thing, frames: int, height: int, width: int) -> _Course:
-    kind = dice.weighted(KINDS)
+def _kinds(dice: Dice, count: int) -> list[str]:
+    """Return what each thing does; now and then two or three enter, one after another."""
+    kinds = [dice.weighted(KINDS) for _ in range(count)]
+    if dice.chance(ENTRANCES):
+        kinds = [kind if kind != "leaves and returns" else "stays" for kind in kinds]
+        entering = dice.whole(2, 3)
+        kinds[:entering] = ["enters late"] * entering
+    return kinds
+
+
+def _course(dice: Dice, thing: Thing, kind: str, frames: int, height: int, width: int) -> _Course:
     size = draw_size(dice, dice.chance(LARGE_SHARE), min(height, width))
     large = size > 37 * min(height, width) / 128
     direction = dice.choice(tuple(DIRECTIONS))

@@ -6,18 +6,17 @@ from math import cos, sin
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 
 from deixis.scenes.catalogue import COLOURS, PART_NAMES
-from deixis.scenes.shapes import CODES, OUTLINE, paint, shape_of
+from deixis.scenes.shapes import CODES, paint, shape_of
 from deixis.scenes.things import Background, Placed, View
 
 DARK = 128  # added to the code of a pixel in a stripe or dot
 DARKER = 0.7  # brightness of stripes and dots
 EDGE = 0.66  # brightness of outlines
+STEPS = 192  # between the two colours of a background
 BANK = 512  # side of the noise that every view takes its own window of
 
-_SOFTEN = ImageFilter.Kernel((3, 3), (1, 2, 1, 2, 10, 2, 1, 2, 1))
 _PLACE_OF_PART = {part: 1 + i for i, part in enumerate(PART_NAMES)}
 _PLACE_OF_COLOUR = {colour: 1 + i for i, colour in enumerate(COLOURS)}
 _PALETTE = np.array([(0, 0, 0), *COLOURS.values()], np.float32)
@@ -119,19 +118,27 @@ def _patterned(view: View, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _colour(view: View, codes: NDArray[np.uint8], tables: _Tables) -> NDArray[np.uint8]:
     """Return the picture (H, W, 3): background, things, soft edges, grain and uneven light."""
-    pixels = _background(view)
-    np.copyto(pixels, tables.rgb[codes], where=((codes & (CODES - 1)) > 0)[..., None])
-    soft = np.asarray(Image.fromarray(pixels).filter(_SOFTEN), np.int16)
+    behind, steps = view.background, np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]
+    near, far = np.array(behind.near, np.float32), np.array(behind.far, np.float32)
+    table = np.zeros((256 + STEPS, 4), np.uint8)
+    table[:256, :3] = tables.rgb
+    table[256:, :3] = np.minimum((near + (far - near) * steps) * view.light, 255)
+    mix = (_texture(behind, view) * (STEPS - 1) + 256).astype(np.uint16)  # (H, W)
+    entries = np.where(codes & (CODES - 1), codes, mix)
+    pixels = table.view(np.uint32)[:, 0][entries].view(np.uint8).reshape(*codes.shape, 4)[..., :3]
+    soft = _softened(_softened(pixels.astype(np.uint16)).swapaxes(0, 1)).swapaxes(0, 1) >> 6
     grain = _window(_grain(), view, view.noise)
-    return np.clip(soft + grain, 0, 255).astype(np.uint8)
+    return np.clip(soft.astype(np.int16) + grain, 0, 255).astype(np.uint8)
 
 
-def _background(view: View) -> NDArray[np.uint8]:
-    behind = view.background
-    mix = _texture(behind, view)[..., None]  # (H, W, 1)
-    near = np.array(behind.near, np.float32) * view.light
-    far = np.array(behind.far, np.float32) * view.light
-    return np.clip(near + (far - near) * mix, 0, 255).astype(np.uint8)
+def _softened(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return eight times the pixels (H, W, 3), each mixed a little with those above and below."""
+    soft = pixels * np.uint16(6)
+    soft[1:] += pixels[:-1]
+    soft[:-1] += pixels[1:]
+    soft[0] += pixels[0]
+    soft[-1] += pixels[-1]
+    return soft
 
 
 def _texture(behind: Background, view: View) -> NDArray[np.float32]:

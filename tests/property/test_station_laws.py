@@ -8,10 +8,11 @@ from deixis.decoding.pyramid import PyramidConfig, PyramidDecoder, product_logit
 from deixis.nn.losses import bce_per_mask, dice_per_mask, info_nce, refinement_weights, soft_dice
 from deixis.prompting.regions import cover_cells, pool_regions
 from deixis.prompting.sparse import SparsePrompts
-from deixis.relation.square import SQuARE
+from deixis.relation.square import SQuARE, SQuAREConfig
 
 SEEDS = st.integers(0, 2**31 - 1)
 SIZES = st.integers(1, 6)
+RELATION = SQuAREConfig(num_queries=3, query_width=6, feature_width=7, num_heads=2)
 quick = settings(max_examples=25, deadline=None)
 
 
@@ -62,7 +63,7 @@ def test_a_product_is_the_product_of_probabilities_in_any_order(seed, levels):
 @given(seed=SEEDS, images=SIZES, padding=st.integers(0, 3))
 @quick
 def test_padding_a_set_changes_no_row(seed, images, padding):
-    square = SQuARE(3, 6, 7, 2, "square").double()
+    square = SQuARE(RELATION).double()
     features = draw(seed, 1, images, 5, 7)
     padded = torch.cat([features, draw(seed + 1, 1, padding, 5, 7)], dim=1)
     mask = torch.arange(images + padding)[None] < images
@@ -73,7 +74,7 @@ def test_padding_a_set_changes_no_row(seed, images, padding):
 @given(seed=SEEDS, images=SIZES)
 @quick
 def test_the_relation_does_not_know_the_order_of_the_images(seed, images):
-    square = SQuARE(3, 6, 7, 2, "square").double()
+    square = SQuARE(RELATION).double()
     features, everything = draw(seed, 1, images, 5, 7), torch.ones(1, images, dtype=torch.bool)
     shuffled = features[:, order(seed, images)]
     torch.testing.assert_close(

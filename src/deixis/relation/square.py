@@ -22,18 +22,36 @@ Relation = Literal["square", "none", "mean", "projection", "concat"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SQuAREConfig:
-    """What SQuARE's parts share; SQuARE says what each value means."""
+    """How the images of a set meet.
 
-    num_queries: int
-    query_width: int
-    feature_width: int
-    num_heads: int
-    relation: Relation
-    num_layers: int
-    pre_norm: bool
-    ffn: bool
-    residual: bool
-    per_image_position: bool
+    Attributes:
+        num_queries: tokens of an image.
+        relation: what the global queries learn of the whole set.
+            "square": R' is added to G, query by query.
+            "none": nothing; each image is seen as if it were alone.
+            "mean": the mean of all features, projected once, added to every query alike.
+            "projection": the mean of all features, projected to a term of its own per query.
+            "concat": R' is not added but stands in for the last Q // 2 queries of G, so that an
+                image still has Q tokens.
+        num_layers, pre_norm, ffn, residual: the inside of the relational attention, which no
+            source settles. By default one plain cross-attention: it has the shape of a
+            Q-Former's and can be started from one.
+        per_image_position: whether R' knows the order of the images.
+
+    Raises:
+        ConfigError: an unknown relation, heads that do not divide the width, too few queries.
+    """
+
+    num_queries: int = 32
+    query_width: int = 768
+    feature_width: int = 1408
+    num_heads: int = 12
+    relation: Relation = "square"
+    num_layers: int = 1
+    pre_norm: bool = False
+    ffn: bool = False
+    residual: bool = False
+    per_image_position: bool = False
 
     def __post_init__(self) -> None:
         if self.relation not in get_args(Relation):
@@ -161,61 +179,20 @@ class GlobalAttention(nn.Module):
 
 
 class SQuARE(nn.Module):
-    """Gives every image of a set Q tokens that know of the other images.
+    """Gives every image of a set Q tokens that know of the other images."""
 
-    Args:
-        num_queries: tokens of an image.
-        relation: what the global queries learn of the whole set.
-            "square": R' is added to G, query by query.
-            "none": nothing; each image is seen as if it were alone.
-            "mean": the mean of all features, projected once, added to every query alike.
-            "projection": the mean of all features, projected to a term of its own per query.
-            "concat": R' is not added but stands in for the last Q // 2 queries of G, so that an
-                image still has Q tokens.
-        num_layers, pre_norm, ffn, residual: the inside of the relational attention, which no
-            source settles. By default one plain cross-attention: it has the shape of a
-            Q-Former's and can be started from one.
-        per_image_position: whether R' knows the order of the images.
-
-    Raises:
-        ConfigError: an unknown relation, heads that do not divide the width, too few queries.
-    """
-
-    def __init__(
-        self,
-        num_queries: int,
-        query_width: int,
-        feature_width: int,
-        num_heads: int,
-        relation: Relation = "square",
-        *,
-        num_layers: int = 1,
-        pre_norm: bool = False,
-        ffn: bool = False,
-        residual: bool = False,
-        per_image_position: bool = False,
-    ) -> None:
+    def __init__(self, config: SQuAREConfig) -> None:
         super().__init__()
-        config = SQuAREConfig(
-            num_queries=num_queries,
-            query_width=query_width,
-            feature_width=feature_width,
-            num_heads=num_heads,
-            relation=relation,
-            num_layers=num_layers,
-            pre_norm=pre_norm,
-            ffn=ffn,
-            residual=residual,
-            per_image_position=per_image_position,
-        )
         self.config = config
-        related = num_queries // 2 if relation == "concat" else num_queries
-        own = num_queries - related if relation == "concat" else num_queries
-        self.queries = nn.Parameter(torch.randn(own, query_width) * 0.02)
+        own = related = config.num_queries
+        if config.relation == "concat":
+            related = config.num_queries // 2
+            own = config.num_queries - related
+        self.queries = nn.Parameter(torch.randn(own, config.query_width) * 0.02)
         self.relation: RelationalQueries | PooledRelation | None = None
-        if relation in ("square", "concat"):
+        if config.relation in ("square", "concat"):
             self.relation = RelationalQueries(config, related)
-        elif relation in ("mean", "projection"):
+        elif config.relation in ("mean", "projection"):
             self.relation = PooledRelation(config)
         self.look = GlobalAttention(config)
 

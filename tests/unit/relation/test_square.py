@@ -1,12 +1,15 @@
 """SQuARE against loops written from the formulas, and who may learn of whom."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from deixis.errors import ConfigError, ShapeError
-from deixis.relation.square import SQuARE
+from deixis.relation.square import SQuARE, SQuAREConfig
 
 # B 2 sets, S 4 images, P 5 patches, C 7, Q 3, D 6, A 2: all different
+TINY = SQuAREConfig(num_queries=3, query_width=6, feature_width=7, num_heads=2)
 MASK = torch.tensor([[True, True, False, True], [True, False, False, False]])
 RELATIONS = ["square", "none", "mean", "projection", "concat"]
 FULL = {"num_layers": 2, "pre_norm": True, "ffn": True, "residual": True}
@@ -14,7 +17,7 @@ FULL = {"num_layers": 2, "pre_norm": True, "ffn": True, "residual": True}
 
 def make(relation: str = "square", **options: object) -> SQuARE:
     torch.manual_seed(0)
-    square = SQuARE(3, 6, 7, 2, relation, **options).double()
+    square = SQuARE(replace(TINY, relation=relation, **options)).double()
     for parameter in square.parameters():
         torch.nn.init.normal_(parameter, std=0.6)
     return square
@@ -153,7 +156,7 @@ def test_a_question_without_images_gives_zeros_and_finite_gradients(relation):
 
 
 def test_the_relational_attention_has_the_published_number_of_weights():
-    square = SQuARE(32, 768, 1408, 12)
+    square = SQuARE(SQuAREConfig())
     assert sum(p.numel() for p in square.relation.parameters()) == 3_345_408 + 24_576
 
 
@@ -170,17 +173,20 @@ def test_attention_agrees_with_torch_on_shared_weights():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("changes", "message"),
     [
-        ((3, 6, 7, 4), r"num_heads: expected a divisor of query_width \(6\), got 4"),
-        ((3, 6, 7, 2, "pooling"), 'relation: expected one of square, none, .* got "pooling"'),
-        ((1, 6, 7, 2, "concat"), 'num_queries: expected at least 2 for relation "concat", got 1'),
-        ((0, 6, 7, 2), "num_queries: expected at least 1, got 0"),
+        ({"num_heads": 4}, r"num_heads: expected a divisor of query_width \(6\), got 4"),
+        ({"relation": "pooling"}, 'relation: expected one of square, none, .* got "pooling"'),
+        (
+            {"num_queries": 1, "relation": "concat"},
+            'num_queries: expected at least 2 for relation "concat", got 1',
+        ),
+        ({"num_queries": 0}, "num_queries: expected at least 1, got 0"),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused(arguments, message):
+def test_a_setting_that_cannot_be_is_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
-        SQuARE(*arguments)
+        replace(TINY, **changes)
 
 
 def test_features_and_mask_that_do_not_fit_are_refused():

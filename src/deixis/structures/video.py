@@ -41,6 +41,7 @@ class Video:
         self.path = path
         self.name = name
         self._playing: Iterator[tuple[int, Any]] | None
+        self._at: int  # the frame decoded last
         self._rest()
         with self._refusing():
             self._scan()
@@ -78,6 +79,7 @@ class Video:
     def _scan(self) -> None:
         """Read when each frame is shown and which are key frames, without decoding."""
         with self._opened() as (container, stream):
+            timed = container.format.name != "avi"  # AVI has no times, and PyAV's guess is wrong
             promised, rate = stream.frames, float(stream.average_rate or USUAL_RATE)
             self.tick = float(stream.time_base or 0)
             self._stored = {"width": stream.width, "height": stream.height}
@@ -92,7 +94,7 @@ class Video:
                 f"video is cut short or broken. Fetch it again."
             )
         stamps = {stamp for stamp, _ in packets}
-        self._seekable = None not in stamps and len(stamps) == len(packets)
+        self._seekable = timed and None not in stamps and len(stamps) == len(packets)
         if self._seekable:
             self.stamps = np.array(sorted(stamps), dtype=np.int64)
             starts = sorted(stamp for stamp, is_key in packets if is_key)

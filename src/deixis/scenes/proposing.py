@@ -1,0 +1,134 @@
+"""What all kinds of questions share: random descriptions, near misses, and the choice among them.
+
+A kind is a function that offers meanings (``Asked``) without end or until it has no more; the
+first one whose truth is proved, and that is fair, is taken.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from random import Random
+
+from deixis.scenes.catalogue import (
+    BY_NAME,
+    CATEGORIES,
+    COLOURS,
+    HELD_OUT_COLOURS,
+    HELD_OUT_PARTS,
+    PATTERNS,
+)
+from deixis.scenes.facts import Facts
+from deixis.scenes.meaning import Described, Which, needs_every_word, shares
+from deixis.scenes.truth import Asked, Truth, truth_of
+
+TRIES = 24
+
+Offer = Callable[[Facts, Random], Iterator[Asked]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of question.
+
+    Attributes:
+        offer: proposes meanings.
+        weight: how often it is drawn.
+        shared: every target must share its category or colour with another thing in view.
+        wordy: prefer descriptions of which no word could be left out.
+        novel: whether a meaning must, must not, or may use held-out pairs.
+    """
+
+    offer: Offer
+    weight: float = 1.0
+    shared: bool = False
+    wordy: bool = False
+    novel: bool | None = False
+
+
+def settle(facts: Facts, kind: Kind, rng: Random) -> tuple[Asked, Truth] | None:
+    """Return the first offered meaning that is proved and fair, preferring the wordy."""
+    spare = None
+    for asked in islice(kind.offer(facts, rng), TRIES):
+        if kind.novel is not None and kind.novel != novel(asked):
+            continue
+        truth = truth_of(facts, asked)
+        if truth is None or (kind.shared and not _fair(facts, truth)):
+            continue
+        if not kind.wordy or all(needs_every_word(facts, w, asked.frames) for w in asked.which):
+            return asked, truth
+        spare = spare or (asked, truth)
+    return spare
+
+
+def _fair(facts: Facts, truth: Truth) -> bool:
+    frames = facts.frames
+    return all(shares(facts, hit.thing, frames) for hit in truth.hits)
+
+
+def novel(asked: Asked) -> bool:
+    """Say whether a meaning names a pair that training never draws nor asks."""
+    described = [d for which in asked.which for d in _all_described(which)]
+    owners = [(which.part, which.described.category) for which in asked.which]
+    return any((d.category, d.colour) in HELD_OUT_COLOURS for d in described) or any(
+        owner in HELD_OUT_PARTS for owner in owners
+    )
+
+
+def _all_described(which: Which) -> list[Described]:
+    return [which.described, *([which.relation[1]] if which.relation else [])]
+
+
+def pick_thing(facts: Facts, rng: Random, frames: Sequence[int]) -> int:
+    """Return a thing that shows in the frames."""
+    return rng.choice(list(facts.shown(frames)) or list(facts.things))
+
+
+def plain_words(facts: Facts, thing: int) -> Described:
+    """Return the colour and category of a thing."""
+    drawn = facts.things[thing]
+    return Described(category=drawn.category, colour=drawn.colour)
+
+
+def words(facts: Facts, rng: Random, thing: int) -> Described:
+    """Return two or three true words about a thing, colour and category most often."""
+    drawn, roll = facts.things[thing], rng.random()
+    if roll < 0.55:
+        return plain_words(facts, thing)
+    if roll < 0.65:
+        return Described(category=drawn.category, pattern=drawn.pattern)
+    if roll < 0.72:
+        return Described(colour=drawn.colour, pattern=drawn.pattern)
+    if roll < 0.87 and drawn.accent:
+        return Described(category=drawn.category, accent=drawn.accent)
+    return replace(plain_words(facts, thing), pattern=drawn.pattern)
+
+
+def few_words(facts: Facts, rng: Random, thing: int, *, least: int = 0) -> Described:
+    """Return nought to two true words about a thing, at least ``least``."""
+    drawn, roll = facts.things[thing], rng.random()
+    if roll < 0.15 and not least:
+        return Described()
+    if roll < 0.45:
+        return Described(category=drawn.category)
+    return Described(colour=drawn.colour) if roll < 0.7 else plain_words(facts, thing)
+
+
+def near_miss(rng: Random, described: Described) -> Described:
+    """Change one word."""
+    changes = [name for name in ("category", "colour", "pattern") if getattr(described, name)]
+    name = rng.choice(changes)
+    pool: Sequence[str] = {
+        "category": [category.name for category in CATEGORIES],
+        "colour": list(COLOURS),
+        "pattern": PATTERNS,
+    }[name]
+    others = [word for word in pool if word != getattr(described, name)]
+    return replace(described, **{name: rng.choice(others)})
+
+
+def pick_part(facts: Facts, rng: Random, thing: int, *, held_out: bool = False) -> str:
+    """Return a part of a thing; ``held_out``: the one that only ``compose`` draws, if any."""
+    drawn = facts.things[thing]
+    if held_out:
+        return BY_NAME[drawn.category].extra or drawn.parts[0]
+    return rng.choice(drawn.parts)

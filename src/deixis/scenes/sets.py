@@ -1,0 +1,217 @@
+"""Questions about several images together: multi; and those that want a word only: plain."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+
+from deixis.scenes.facts import USES, Facts
+from deixis.scenes.meaning import ENDS, SIDES, SIZES, Described, Which
+from deixis.scenes.pointing import draw_prompt
+from deixis.scenes.proposing import (
+    Kind,
+    few_words,
+    near_miss,
+    pick_part,
+    pick_thing,
+    plain_words,
+    words,
+)
+from deixis.scenes.truth import Asked, Pointed
+
+
+def _functional(facts: Facts, rng: Random) -> Iterator[Asked]:
+    """Which image shows something to drink from."""
+    frames = tuple(facts.frames)
+    while True:
+        drawn = facts.things[pick_thing(facts, rng, frames)]
+        described = Described(use=USES[drawn.category])
+        if rng.random() < 0.4:
+            described = replace(described, colour=drawn.colour)
+        if rng.random() < 0.6:
+            yield Asked(
+                rule="which image", kind="functional", which=(Which(described=described),), frames=frames
+            )
+        else:
+            which = Which(described=Described(use=described.use))
+            yield Asked(rule="category", kind="functional", which=(which,), frames=frames)
+
+
+def _spatial(facts: Facts, rng: Random) -> Iterator[Asked]:
+    """In which image something stands beside something else; or what stands there in image 2."""
+    frames = tuple(facts.frames)
+    while True:
+        frame = rng.choice(frames)
+        thing, other = (pick_thing(facts, rng, (frame,)) for _ in range(2))
+        of = few_words(facts, rng, other, least=1)
+        which = Which(
+            described=few_words(facts, rng, thing, least=int(rng.random() < 0.8)),
+            relation=(rng.choice(list(SIDES)), of),
+        )
+        if rng.random() < 0.6:
+            yield Asked(rule="which image", kind="spatial", which=(which,), frames=frames)
+            continue
+        if rng.random() < 0.4:
+            which = replace(which, relation=None, extreme=rng.choice(tuple(ENDS)))
+        rule = rng.choice(("colour", "category"))
+        lacking = {"colour": "colour", "category": "category"}[rule]
+        which = replace(which, described=replace(which.described, **{lacking: None}))
+        yield Asked(rule=rule, kind="spatial", which=(which,), frames=(frame,), named=True)
+
+
+def _kinds_of_things(facts: Facts, rng: Random) -> Described:
+    """Return a category, a colour, or both; now and then of nothing that is there."""
+    drawn = facts.things[pick_thing(facts, rng, tuple(facts.frames))]
+    choices = (
+        Described(category=drawn.category),
+        Described(colour=drawn.colour),
+        Described(category=drawn.category, colour=drawn.colour),
+        Described(pattern=drawn.pattern),
+    )
+    return rng.choices(choices, weights=(4, 4, 2, 1))[0]
+
+
+def _numerical(facts: Facts, rng: Random) -> Iterator[Asked]:
+    """How many over all images; which image has more; in how many images."""
+    frames = tuple(facts.frames)
+    none = rng.random() < 0.04
+    while True:
+        described = _kinds_of_things(facts, rng)
+        rule = rng.choices(("count", "more", "images"), weights=(5, 3, 2))[0]
+        if none:
+            rule, described = "count", near_miss(rng, described)
+        yield Asked(rule=rule, kind="numerical", which=(Which(described=described),), frames=frames)
+
+
+def _open(facts: Facts, rng: Random) -> Iterator[Asked]:
+    """The largest over all images, everything of a colour, what it is, what colour it has."""
+    frames = tuple(facts.frames)
+    while True:
+        thing = pick_thing(facts, rng, frames)
+        size = Which(described=few_words(facts, rng, thing, least=1), extreme=rng.choice(SIZES))
+        part = Which(described=plain_words(facts, thing), part=pick_part(facts, rng, thing))
+        offers = (
+            ("which image", size),
+            ("one", size),
+            ("colour", replace(size, described=replace(size.described, colour=None))),
+            ("one", Which(described=words(facts, rng, thing))),
+            ("which image", Which(described=words(facts, rng, thing))),
+            ("one", part),
+            ("colour", part),
+            ("all", Which(described=_kinds_of_things(facts, rng))),
+        )
+        rule, which = rng.choices(offers, weights=(3, 2, 2, 2, 3, 2, 1, 3))[0]
+        yield Asked(rule=rule, kind="open", which=(which,), frames=frames)
+
+
+def _identity(facts: Facts, rng: Random) -> Iterator[Asked]:
+    """The same thing in the other images, named in words or by a prompt."""
+    frames = tuple(facts.frames)
+    shared = [(thing, shown) for thing, shown in facts.shown(frames).items() if len(shown) > 1]
+    while shared:
+        thing, shown = rng.choice(shared)
+        home = rng.choice(shown)
+        detail = rng.choices(("", "which", "number"), weights=(3, 2, 1))[0]
+        asked = Asked(rule="again", kind="identity", detail=detail, frames=(home,))
+        if rng.random() < 0.35:
+            prompt = draw_prompt(facts, rng, thing, home, how=rng.choice(("point", "box")))
+            if prompt is not None:
+                yield replace(asked, pointed=(Pointed(prompt=prompt, thing=thing),))
+        else:
+            yield replace(asked, which=(Which(described=words(facts, rng, thing)),))
+
+
+MULTI = {
+    "functional": Kind(offer=_functional, weight=0.2, shared=True),
+    "spatial": Kind(offer=_spatial, weight=0.2, shared=True, wordy=True),
+    "numerical": Kind(offer=_numerical, weight=0.2, shared=True),
+    "open": Kind(offer=_open, weight=0.2, shared=True),
+    "identity": Kind(offer=_identity, weight=0.2, shared=True),
+}
+
+# -- a word only ---------------------------------------------------------------------------------
+
+
+def _scope(facts: Facts, rng: Random) -> dict[str, object]:
+    """Return the covered frames: all, or one that is named."""
+    if len(facts.frames) == 1 or rng.random() < 0.5:
+        return {"frames": tuple(facts.frames), "named": False}
+    return {"frames": (rng.choice(facts.frames),), "named": True}
+
+
+def _silent_count(facts: Facts, rng: Random) -> Iterator[Asked]:
+    while True:
+        described = _kinds_of_things(facts, rng)
+        roll = rng.random()
+        if roll < 0.1:
+            described = near_miss(rng, described)
+        elif roll < 0.2:
+            described = Described()
+        yield Asked(
+            rule="count", kind="count", which=(Which(described=described),), silent=True,
+            **_scope(facts, rng),
+        )
+
+
+def _silent_colour(facts: Facts, rng: Random) -> Iterator[Asked]:
+    """What colour the only mug, the largest mug or its handle has."""
+    while True:
+        scope = _scope(facts, rng)
+        drawn = facts.things[pick_thing(facts, rng, scope["frames"])]
+        which = Which(described=Described(category=drawn.category))
+        roll = rng.random()
+        if roll < 0.3:
+            which = replace(which, extreme=rng.choice((*ENDS, *SIZES)))
+        elif roll < 0.45:
+            which = replace(which, described=Described(), extreme=rng.choice((*ENDS, *SIZES)))
+        elif roll < 0.7:
+            which = replace(which, part=pick_part(facts, rng, drawn.id))
+        yield Asked(rule="colour", kind="colour", which=(which,), silent=True, **scope)
+
+
+def _silent_yesno(facts: Facts, rng: Random) -> Iterator[Asked]:
+    """Is there one; is it left of the other. The near misses make for as many no as yes."""
+    while True:
+        scope = _scope(facts, rng)
+        asked = Asked(rule="exists", kind="yesno", silent=True, **scope)
+        thing = rng.choice(list(facts.things))
+        if len(scope["frames"]) == 1 and rng.random() < 0.4:
+            other = pick_thing(facts, rng, scope["frames"])
+            pair = tuple(Which(described=few_words(facts, rng, t, least=1)) for t in (thing, other))
+            yield replace(asked, rule="side", which=pair, detail=rng.choice(list(SIDES)))
+            continue
+        described = few_words(facts, rng, thing, least=1)
+        if rng.random() < 0.5:
+            described = near_miss(rng, described)
+        yield replace(asked, which=(Which(described=described),))
+
+
+def _silent_which(facts: Facts, rng: Random) -> Iterator[Asked]:
+    """Which image shows it or has more; in a single image: what is leftmost."""
+    while True:
+        if len(facts.frames) > 1 and rng.random() < 0.8:
+            rule = rng.choice(("which image", "which image", "more"))
+            described = _kinds_of_things(facts, rng)
+            if rule == "which image" and rng.random() < 0.3:
+                drawn = facts.things[pick_thing(facts, rng, facts.frames)]
+                described = Described(use=USES[drawn.category])
+            yield Asked(
+                rule=rule, kind="which", which=(Which(described=described),),
+                frames=tuple(facts.frames), silent=True,
+            )
+            continue
+        scope = _scope(facts, rng)
+        thing, other = (pick_thing(facts, rng, scope["frames"]) for _ in range(2))
+        colour = facts.things[thing].colour if rng.random() < 0.5 else None
+        which = Which(described=Described(colour=colour), extreme=rng.choice((*ENDS, *SIZES)))
+        if rng.random() < 0.3:
+            relation = (rng.choice(list(SIDES)), plain_words(facts, other))
+            which = Which(described=Described(colour=colour), relation=relation)
+        yield Asked(rule="category", kind="which", which=(which,), silent=True, **scope)
+
+
+PLAIN = {
+    "count": Kind(offer=_silent_count, weight=0.3),
+    "colour": Kind(offer=_silent_colour, weight=0.25),
+    "yesno": Kind(offer=_silent_yesno, weight=0.25),
+    "which": Kind(offer=_silent_which, weight=0.2),
+}

@@ -141,6 +141,14 @@ class MemoryJson(Strict):
     objects: list[ObjectJson]
 
 
+class CaseJson(Strict):
+    """How well one question was answered."""
+
+    id: str
+    type: str
+    score: Fraction  # the mean of the metrics that this question defines
+
+
 class ReportJson(Strict):
     """What ``deixis eval`` writes."""
 
@@ -152,6 +160,8 @@ class ReportJson(Strict):
     seed: Annotated[int, Field(ge=0)]
     data_hash: str
     seconds: Annotated[float, Field(ge=0)]
+    counts: dict[str, Annotated[int, Field(ge=0)]] = {}  # samples of each kind
+    cases: list[CaseJson] = []
 
 
 Json = dict[str, Any]

@@ -1,0 +1,119 @@
+"""Feeds a training: what runs are made of, and a mixture whose element is the batch of a step."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
+from transformers import PreTrainedModel
+
+from deixis.config import Stage, TrainRun
+from deixis.data.mixture import Draw, Mixture, Share, stage_seed
+
+HASHED_SETS = 32  # image sets whose pixels and words stand for the data of a stage
+
+
+class Objective(Protocol):
+    """What a stage minimises.
+
+    ``collate`` runs in a worker and must depend on the scenes alone; the parts of the loss come
+    weighted, and the loss is their sum.
+    """
+
+    def collate(self, scenes: list[Any]) -> Any: ...
+
+    def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]: ...
+
+
+class Processor(Protocol):
+    """The words and pixels of a model; saved beside its weights."""
+
+    def save_pretrained(self, save_directory: Path) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workshop:
+    """What runs are made of; hand in another one to train a model of your own.
+
+    Attributes:
+        build: the model that a run begins with (already seeded), and its processor.
+        objectives: name -> how an objective is made for a processor.
+        scene: the image set of a draw, with its questions.
+        tasks: what a mixture may name.
+        judged: what a judge may name.
+    """
+
+    build: Callable[[TrainRun], tuple[PreTrainedModel, Processor]]
+    objectives: Mapping[str, Callable[[Any], Objective]]
+    scene: Callable[[Draw], Any]
+    tasks: tuple[str, ...]
+    judged: tuple[str, ...]
+
+
+class Steps(Dataset):
+    """The scenes of every step of a stage."""
+
+    def __init__(self, mixture: Mixture, scene: Callable[[Draw], Any], steps: int) -> None:
+        self.mixture = mixture
+        self.scene = scene
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> list[Any]:
+        return [self.scene(draw) for draw in self.mixture.draws(step)]
+
+
+class Collate:
+    """Hands the scenes of one step to the objective and counts their questions."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def __call__(self, steps: Sequence[list[Any]]) -> dict[str, Any]:
+        (scenes,) = steps  # an element is a whole step
+        questions = sum(len(scene.samples) for scene in scenes)
+        return {"batch": self.objective.collate(scenes), "questions": questions}
+
+
+def make_mixture(stage: Stage, seed: int) -> Mixture:
+    """Return the training mixture of a stage of a run with this seed."""
+    shares = [
+        Share(
+            task=source.task,
+            weight=source.weight,
+            questions=source.questions or stage.questions,
+            pool=source.pool,
+        )
+        for source in stage.data
+    ]
+    return Mixture(shares, seed=stage_seed(seed, stage.name), sets_per_step=stage.batch)
+
+
+def make_loader(steps: Steps, objective: Objective, workers: int) -> DataLoader:
+    """Return the loader of a stage; its batches are the same with any number of workers."""
+    return DataLoader(
+        steps,
+        batch_size=1,
+        sampler=SequentialSampler(steps),
+        collate_fn=Collate(objective),
+        num_workers=workers,
+    )
+
+
+def hash_data(steps: Steps) -> str:
+    """Return a hash over the pixels, questions and answers with which a stage begins."""
+    digest = hashlib.sha256()
+    draws = (draw for step in range(len(steps)) for draw in steps.mixture.draws(step))
+    for _, draw in zip(range(HASHED_SETS), draws, strict=False):
+        scene = steps.scene(draw)
+        digest.update(repr(draw).encode())
+        for rendering in scene.renderings:
+            digest.update(rendering.pixels.tobytes())
+        for sample in scene.samples:
+            digest.update(f"{sample.question.text}\n{sample.answer.text}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,272 @@
+"""One stage of a training: transformers' ``Trainer`` over whole steps, with named loss parts.
+
+The trainer brings the loop, clipping, checkpoints and random states; what is ours: a step's batch
+comes from the mixture, the loss from an objective, and a checkpoint counts only when it is sealed.
+"""
+
+import math
+import random
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import DefaultFlowCallback, PrinterCallback
+
+from deixis.config import Judging, Stage
+from deixis.errors import ConfigError
+from deixis.training.checkpoints import (
+    keep_latest,
+    read_json,
+    replacing,
+    seal,
+    write_json,
+)
+from deixis.training.feeding import Objective, Processor, Steps, make_loader
+from deixis.training.optimizing import freeze, frozen_modules, make_optimizer, make_schedule
+from deixis.training.watching import Display, Journal, Window
+
+KEPT_CHECKPOINTS = 2
+WINDOW = "window.json"
+JUDGED = "judged.json"
+
+
+class Judge(Protocol):
+    """Scores the model in a folder on fixed questions; the mean of the scores is what counts."""
+
+    def __call__(self, model: Path, settings: Judging) -> Mapping[str, float]: ...
+
+
+class Paint(Protocol):
+    """Draws what the model in a folder answers; the picture can be saved (a PIL image)."""
+
+    def __call__(self, model: Path, settings: Judging | None) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Who looks at a run while it goes on.
+
+    Attributes:
+        folder: of the run; ``last/``, ``best/`` and ``pictures/`` are made there.
+    """
+
+    folder: Path
+    journal: Journal
+    display: Display
+    judge: Judge | None = None
+    paint: Paint | None = None
+
+
+class StageTrainer(Trainer):
+    """Trains one stage; ``save`` and ``log`` are complete, so that a resumed curve is the same."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        stage: Stage,
+        steps: Steps,
+        objective: Objective,
+        processor: Processor,
+        watchers: Watchers,
+        seed: int,
+    ) -> None:
+        self.stage = stage
+        self.trained = model
+        self.feed = make_loader(steps, objective, stage.workers)
+        self.objective: Objective = objective
+        self.processor = processor
+        self.watchers = watchers
+        self.window = Window()
+        self.factors = freeze(model, stage.train)
+        self.frozen = list(frozen_modules(model))
+        cached = {key: value for key, value in vars(model.config).items() if key == "use_cache"}
+        super().__init__(
+            model,
+            _arguments(stage, watchers.folder / stage.name, seed),
+            train_dataset=steps,
+            callbacks=[Watch(self)],
+        )
+        vars(model.config).pop("use_cache", None)  # the Trainer's own wish is not the model's
+        vars(model.config).update(cached)
+        self.remove_callback(DefaultFlowCallback)
+        self.remove_callback(PrinterCallback)
+
+    def go(self, resume: Path | None) -> None:
+        """Train to the last step, from a sealed checkpoint where there is one."""
+        if resume is not None and (state := read_json(resume / WINDOW)):
+            self.window.restore(state)
+        self.train(resume_from_checkpoint=str(resume) if resume else None)
+
+    def take_weights(self, checkpoint: Path) -> None:
+        """Begin with the weights of a checkpoint, of this stage or of another."""
+        self._load_from_checkpoint(str(checkpoint))
+
+    def get_train_dataloader(self) -> DataLoader:
+        return self.feed
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            self.optimizer = make_optimizer(self.trained, self.stage.optimizer, self.factors)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        if self.lr_scheduler is None:
+            optimizer = optimizer or self.create_optimizer()
+            self.lr_scheduler = make_schedule(optimizer, self.stage.optimizer, num_training_steps)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor:
+        """Return the sum of the objective's parts, each of which is noted."""
+        for module in self.frozen:
+            module.eval()
+        device = self.args.device
+        bf16 = self.stage.precision == "bf16"
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            parts = self.objective(model, inputs["batch"].to(device))
+        values = torch.stack([part.detach().float() for part in parts.values()]).tolist()
+        noted = dict(zip(parts, values, strict=True))
+        self._check_finite(noted)
+        self.window.add(noted, inputs["questions"])
+        return torch.stack([part.float() for part in parts.values()]).sum()
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0  # counted by evaluation/cost.py, not by a rule of thumb
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "train_runtime" in logs:  # the Trainer's farewell; our journal has it all
+            return
+        line = self.window.close()
+        line |= {key: logs[key] for key in ("learning_rate", "grad_norm") if key in logs}
+        super().log({"loss": line["loss"]}, start_time)
+        self.watchers.journal.write(self.state.global_step, line)
+        self.watchers.display.show(line)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = self.watchers.folder / self.stage.name / f"checkpoint-{self.state.global_step}"
+        shutil.rmtree(folder, ignore_errors=True)  # a torn one of an interrupted training
+        super()._save_checkpoint(model, trial)
+        self.processor.save_pretrained(folder)
+        write_json(folder / WINDOW, self.window.state())
+        seal(folder)
+        keep_latest(folder.parent, KEPT_CHECKPOINTS)
+
+    def _check_finite(self, parts: Mapping[str, float]) -> None:
+        for name, value in parts.items():
+            if not math.isfinite(value):
+                raise ConfigError(
+                    f'loss part "{name}": expected a finite number at step '
+                    f'{self.state.global_step + 1} of stage "{self.stage.name}", got {value}. '
+                    f"Lower optimizer.lr, or try precision=fp32; what was saved before is kept."
+                )
+
+
+class Watch(TrainerCallback):
+    """Says when to log, save, judge and paint, and keeps ``last/`` and ``best/``."""
+
+    def __init__(self, trainer: StageTrainer) -> None:
+        self.trainer = trainer
+        self.stage = trainer.stage
+        self.watchers = trainer.watchers
+        self.clock = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.clock = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        now = time.perf_counter()
+        self.trainer.window.spend(now - self.clock)
+        step, at_end = state.global_step, state.global_step >= self.stage.steps
+        control.should_log = at_end or step % self.stage.log_every == 0
+        control.should_save = at_end or step % self.stage.save_every == 0
+        control.should_training_stop = at_end
+        self.watchers.display.advance()
+        judged = self._due(self.stage.judge_every, step)
+        painted = self._due(self.stage.pictures_every, step)
+        if control.should_save or judged or painted:
+            self._publish()
+        if judged and self.watchers.judge and self.stage.judge:
+            self._judge(step, self.watchers.judge, self.stage.judge)
+        if painted and self.watchers.paint:
+            self._paint(step, self.watchers.paint)
+        self.clock = time.perf_counter()
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.clock = time.perf_counter()
+
+    def _due(self, every: int | None, step: int) -> bool:
+        return every is not None and (step % every == 0 or step >= self.stage.steps)
+
+    def _publish(self) -> None:
+        with replacing(self.watchers.folder / "last") as folder:
+            self.trainer.trained.save_pretrained(folder)
+            self.trainer.processor.save_pretrained(folder)
+
+    def _judge(self, step: int, judge: Judge, settings: Judging) -> None:
+        folder = self.watchers.folder
+        with untouched_randomness():
+            scores = dict(judge(folder / "last", settings))
+        mean = sum(scores.values()) / max(len(scores), 1)
+        self.watchers.journal.write(step, {"judge": scores, "score": mean})
+        best = read_json(folder / "best" / JUDGED).get("score", -math.inf)
+        self.watchers.display.say(
+            f"{self.stage.name}, step {step}: score {mean:.4f}"
+            + (" (best so far)" if mean > best else f" (best {best:.4f})")
+        )
+        if mean > best:
+            with replacing(folder / "best") as new:
+                shutil.copytree(folder / "last", new, dirs_exist_ok=True)
+                write_json(
+                    new / JUDGED,
+                    {"score": mean, "scores": scores, "stage": self.stage.name, "step": step},
+                )
+
+    def _paint(self, step: int, paint: Paint) -> None:
+        folder = self.watchers.folder
+        with untouched_randomness():
+            picture = paint(folder / "last", self.stage.judge)
+        (folder / "pictures").mkdir(exist_ok=True)
+        picture.save(folder / "pictures" / f"{self.stage.name}-{step:07d}.png")
+
+
+@contextmanager
+def untouched_randomness() -> Iterator[None]:
+    """Let a block draw random numbers, or seed them, as if it had not."""
+    ours, numpys = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(ours)
+        np.random.set_state(numpys)
+
+
+def _arguments(stage: Stage, folder: Path, seed: int) -> TrainingArguments:
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=stage.steps,
+        per_device_train_batch_size=1,  # an element of the data is a whole step
+        max_grad_norm=stage.optimizer.clip or 0.0,
+        seed=seed % 2**32,  # numpy's global generator takes no more; nothing of ours reads it
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=[],
+    )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # one process, one device: no hidden DataParallel
+    return arguments

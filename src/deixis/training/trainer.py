@@ -1,0 +1,157 @@
+"""Trains run files: stage after stage, run after run; what is finished is skipped, what was
+interrupted goes on from its last whole checkpoint.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from deixis.config import Stage, TrainRun, expected_one_of, load_run, pick
+from deixis.data.mixture import stage_seed
+from deixis.errors import ConfigError
+from deixis.extras import require
+from deixis.training.checkpoints import DONE, latest_whole, read_json, step_of, write_json
+from deixis.training.feeding import Processor, Steps, Workshop, hash_data, make_mixture
+from deixis.training.folders import check_folder, is_finished, log_file, note_data, prepare_folder
+from deixis.training.stage import (
+    JUDGED,
+    Judge,
+    Paint,
+    StageTrainer,
+    Watchers,
+    untouched_randomness,
+)
+from deixis.training.watching import Display, Journal, logger
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    run: TrainRun
+    folder: Path
+    workshop: Workshop
+    model: PreTrainedModel
+    processor: Processor
+    judge: Judge | None
+    paint: Paint | None
+
+
+def train(
+    run_files: Sequence[Path],
+    overrides: Sequence[str] = (),
+    out: Path | None = None,
+    judge: Judge | None = None,
+    paint: Paint | None = None,
+    *,
+    workshop: Workshop | None = None,
+) -> Path:
+    """Train runs one after another.
+
+    Args:
+        run_files: YAML files; all are checked before the first begins.
+        overrides: ``key=value``, for every file.
+        out: where the folders of the runs are made; ``out/`` if not given.
+        judge: scores a model folder; the best by its mean is kept in ``best/``.
+        paint: draws what a model folder answers, for ``pictures/``.
+
+    Returns:
+        The folder of the last run.
+
+    Raises:
+        ConfigError: a run file that cannot be used, or a folder that holds another run.
+    """
+    require("accelerate", extra="train")
+    require("tensorboard", extra="train")
+    if workshop is None:
+        from deixis.training.recipes import deixis_workshop
+
+        workshop = deixis_workshop()
+    runs = [load_run(path, overrides) for path in run_files]
+    names = [run.name for run in runs]
+    if not runs or len(set(names)) < len(names):
+        raise ConfigError(
+            f"train: expected run files, each with a name of its own, got {names}. Rename one."
+        )
+    folders = [Path(out or "out") / run.name for run in runs]
+    for run, folder in zip(runs, folders, strict=True):
+        check_names(run, workshop)
+        check_folder(run, folder)
+    for run, folder in zip(runs, folders, strict=True):
+        train_run(run, folder, workshop, judge, paint)
+    return folders[-1]
+
+
+def train_run(
+    run: TrainRun, folder: Path, workshop: Workshop, judge: Judge | None, paint: Paint | None
+) -> None:
+    """Train the stages of one run that are not finished yet."""
+    if is_finished(run, folder):
+        logger.info("%s is finished: skipped.", folder)
+        return
+    prepare_folder(run, folder)
+    with log_file(folder / "log.txt"), untouched_randomness():
+        torch.manual_seed(run.seed)
+        model, processor = workshop.build(run)
+        job = _Job(run, folder, workshop, model, processor, judge, paint)
+        before, previous = 0, None
+        for stage in run.stages:
+            done = read_json(folder / stage.name / DONE)
+            if done:
+                previous = folder / stage.name / done["checkpoint"]
+            else:
+                previous = _train_stage(job, stage, before, previous)
+            before += stage.steps
+    best = read_json(folder / "best" / JUDGED)
+    write_json(folder / DONE, {"stages": [stage.name for stage in run.stages], "best": best})
+
+
+def _train_stage(job: _Job, stage: Stage, before: int, previous: Path | None) -> Path:
+    """Train one stage to its end, ``before`` steps of others behind it; return its checkpoint."""
+    folder = job.folder / stage.name
+    steps = Steps(make_mixture(stage, job.run.seed), job.workshop.scene, stage.steps)
+    resume = latest_whole(folder)
+    resumed = step_of(resume) if resume else 0
+    note_data(job.folder, stage.name, hash_data(steps))
+    logger.info("%s: %s from step %d of %d", job.run.name, stage.name, resumed, stage.steps)
+    display = Display(f"{job.run.name}: {stage.name}", stage.steps, resumed)
+    journal = Journal(job.folder, stage.name, before=before, resumed=resumed)
+    try:
+        trainer = StageTrainer(
+            job.model,
+            stage=stage,
+            steps=steps,
+            objective=job.workshop.objectives[stage.objective](job.processor),
+            processor=job.processor,
+            watchers=Watchers(job.folder, journal, display, job.judge, job.paint),
+            seed=stage_seed(job.run.seed, stage.name),
+        )
+        if resume is None and previous is not None:
+            trainer.take_weights(previous)
+        trainer.go(resume)
+    finally:
+        journal.close()
+        display.close()
+    last = folder / f"checkpoint-{stage.steps}"
+    seconds = round(trainer.window.seconds_in_all, 3)
+    write_json(folder / DONE, {"checkpoint": last.name, "seconds": seconds})
+    return last
+
+
+def check_names(run: TrainRun, workshop: Workshop) -> None:
+    """Check what a run file names before anything begins.
+
+    Raises:
+        ConfigError: an unknown objective or task, with the nearest one.
+    """
+    for stage in run.stages:
+        pick(workshop.objectives, stage.objective, "objective")
+        judged = stage.judge.tasks if stage.judge else ()
+        for names, known in (
+            ([one.task for one in stage.data], workshop.tasks),
+            (judged, workshop.judged),
+        ):
+            for name in names:
+                if name not in known:
+                    raise ConfigError(f'unknown task "{name}": {expected_one_of(known, name)}')

@@ -1,0 +1,72 @@
+"""Which weights learn, which decay, and what the rate is at every step."""
+
+import pytest
+from torch import nn
+from toy import ToyConfig, ToyModel
+
+from deixis.config import Optimizer, Trained
+from deixis.training.optimizing import freeze, frozen_modules, make_optimizer, share_of_rate
+
+
+def shares(steps, **settings):
+    return [share_of_rate(i, settings=Optimizer(**settings), steps=steps) for i in range(steps)]
+
+
+def test_linear_warms_up_and_falls_to_the_floor():
+    got = shares(9, warmup=4, schedule="linear", floor=0.2)
+    assert got == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_constant_then_linear_holds_and_falls_to_the_floor():
+    got = shares(9, warmup=2, schedule="constant_then_linear", decay_from=0.5, floor=0)
+    assert got == pytest.approx([0.5, 1, 1, 1, 1, 3 / 3.5, 2 / 3.5, 1 / 3.5, 0])
+
+
+def test_a_training_shorter_than_its_warm_up_only_warms_up():
+    assert shares(3, warmup=10) == pytest.approx([0.1, 0.2, 0.3])
+    assert shares(1, warmup=0) == [1.0]
+
+
+def test_the_first_pattern_that_fits_counts():
+    model = ToyModel(ToyConfig())
+    factors = freeze(model, [Trained(name="body.0.*", lr_factor=0.1), Trained(name="body.*")])
+    assert factors == {
+        "body.0.weight": 0.1,
+        "body.0.bias": 0.1,
+        "body.1.weight": 1.0,
+        "body.1.bias": 1.0,
+    }
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == [
+        "head.weight",
+        "head.bias",
+    ]
+    assert list(frozen_modules(model)) == [model.head]
+
+
+def test_without_patterns_everything_learns():
+    model = ToyModel(ToyConfig())
+    assert set(freeze(model, ()).values()) == {1.0}
+    assert list(frozen_modules(model)) == []
+
+
+def test_norms_biases_and_embeddings_do_not_decay():
+    model = nn.ModuleDict({"words": nn.Embedding(3, 2), "norm": nn.LayerNorm(2)})
+    model["out"] = nn.Linear(2, 4)
+    optimizer = make_optimizer(model, Optimizer(weight_decay=0.3, lr=2), freeze(model, ()))
+    decay = {
+        id(parameter): group["weight_decay"]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    decaying = [name for name, p in model.named_parameters() if decay[id(p)] == 0.3]
+    assert decaying == ["out.weight"]
+    assert len(decay) == len(list(model.parameters()))
+
+
+def test_a_factor_scales_the_rate_of_its_group():
+    model = ToyModel(ToyConfig())
+    factors = freeze(model, [Trained(name="head.*"), Trained(name="body.*", lr_factor=0.1)])
+    optimizer = make_optimizer(model, Optimizer(lr=0.5), factors)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates[id(model.head.weight)] == 0.5
+    assert rates[id(model.body[0].weight)] == pytest.approx(0.05)

@@ -45,10 +45,22 @@ def render(view: View) -> Rendering:
     tables = _tables(upright)
     plain = codes & (CODES - 1)
     pixels = _colour(upright, _patterned(upright, codes), tables)
-    maps = (pixels, tables.things[plain], tables.parts[plain], tables.colours[plain])
-    if view.flipped:
-        maps = tuple(np.ascontiguousarray(array[:, ::-1]) for array in maps)
-    return Rendering(pixels=maps[0], things=maps[1], parts=maps[2], colours=maps[3])
+    drawn = Rendering(
+        pixels=pixels,
+        things=tables.things[plain],
+        parts=tables.parts[plain],
+        colours=tables.colours[plain],
+    )
+    return _turned_over(drawn) if view.flipped else drawn
+
+
+def _turned_over(drawn: Rendering) -> Rendering:
+    return Rendering(
+        pixels=np.ascontiguousarray(drawn.pixels[:, ::-1]),
+        things=np.ascontiguousarray(drawn.things[:, ::-1]),
+        parts=np.ascontiguousarray(drawn.parts[:, ::-1]),
+        colours=np.ascontiguousarray(drawn.colours[:, ::-1]),
+    )
 
 
 def unflipped(view: View) -> View:
@@ -150,10 +162,11 @@ def _texture(behind: Background, view: View) -> NDArray[np.float32]:
     if behind.kind == "gradient":
         return np.clip(0.5 + 0.55 * (x * turn + y * across), 0, 1)
     if behind.kind == "stripes":
-        return 0.5 + 0.5 * np.sin((x * turn + y * across) * np.float32(6.0 / behind.scale))
+        wave = np.sin((x * turn + y * across) * np.float32(6.0 / behind.scale))
+        return (0.5 + 0.5 * wave).astype(np.float32)
     columns = np.floor((x * turn + y * across) / behind.scale)
     rows = np.floor((y * turn - x * across) / behind.scale)
-    return (columns + rows) % 2 * np.float32(0.7)
+    return ((columns + rows) % 2 * 0.7).astype(np.float32)
 
 
 @lru_cache(maxsize=8)

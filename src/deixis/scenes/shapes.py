@@ -240,7 +240,8 @@ def shape_of(category: str, parts: tuple[str, ...]) -> Shape:
         ]
     )
     low, high = frame.min(0), frame.max(0)
-    pieces, vertices = [], []
+    pieces: list[tuple[int, int, int]] = []
+    vertices: Polygon = []
     for place, layer in enumerate(layers):
         for polygon in layer.polygons:
             pieces.append((place, len(vertices), len(vertices) + len(polygon)))
@@ -264,8 +265,8 @@ def paint(placed: Sequence[Placed], height: int, width: int) -> NDArray[np.uint8
         turn = np.array([[cos(item.tilt), sin(item.tilt)], [-sin(item.tilt), cos(item.tilt)]])
         if item.mirrored:
             turn = np.array([[-1.0], [1.0]]) * turn
-        points = shape.vertices @ (turn * item.size) + (item.x - 0.5, item.y - 0.5)
-        flat = points.ravel().tolist()
+        points = shape.vertices @ (turn * item.size) + (item.x, item.y)
+        flat = np.floor(points).ravel().tolist()  # the pixels that hold the corners
         for layer, start, stop in shape.pieces:
             code = 8 * (place + 1) + layer
             draw.polygon(flat[2 * start : 2 * stop], fill=code, outline=code + OUTLINE)

@@ -70,18 +70,3 @@ def frame_index(images: Clips, key: str) -> int:
             f"frame number: expected 1 to {len(spans[image])} in image {match[1]}, got {match[2]}."
         )
     return spans[image].start + frame
-
-
-def split_key(text: str) -> tuple[str, str]:
-    """Split what a person typed, "2@17:x,y", into the key "2@17" and the rest "x,y".
-
-    Raises:
-        DataError: it does not begin with an image number and a colon.
-    """
-    match = re.match(r"\s*(\d+(?:@\d+)?)\s*:", text)
-    if match is None:
-        raise DataError(
-            f'"{text}": expected an image number and a colon first, as in "1:..." or "2@17:...". '
-            f"Images are numbered in the order given."
-        )
-    return match[1], text[match.end() :]

@@ -9,7 +9,6 @@ import base64
 import html
 import io
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from deixis.structures.answers import GroundedAnswer
+from deixis.structures.files import write_whole
 from deixis.structures.images import ImageSet
 from deixis.structures.numbering import frame_key, ordinal
 from deixis.structures.prompts import Prompt
@@ -64,16 +64,6 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that is there completely or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def write_answer(

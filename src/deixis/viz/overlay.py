@@ -113,7 +113,7 @@ def _painted(
     by_id = {t.object_id: c for t, c in zip(answer.targets, colours, strict=True)}
     by_id.pop(None, None)
     here = [(p, by_id.get(p.object_id, NEUTRAL)) for p in prompts if p.image == index]
-    return paint(images[index].pixels, strokes, here, size=size)
+    return paint(images[index], strokes, here, size=size)
 
 
 def _explanation(

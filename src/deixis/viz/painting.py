@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from deixis.structures.images import Frame
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Prompt
 from deixis.viz.captions import Colour, swatch
@@ -48,27 +49,25 @@ def shown_size(size: tuple[int, int], small: int = SMALL, large: int = LARGE) ->
 
 
 def paint(
-    pixels: np.ndarray,
+    frame: Frame,
     strokes: Sequence[Stroke],
     prompts: Sequence[tuple[Prompt, Colour]] = (),
     *,
     size: tuple[int, int] | None = None,
 ) -> Image.Image:
-    """Return the picture (H, W, 3) at ``size`` with its targets coloured and prompts drawn.
+    """Return a frame at ``size`` with its targets coloured and prompts drawn.
 
     What belongs to no target grows darker, so that the targets stand out whatever their colour.
     """
-    height, width = size or shown_size(pixels.shape[:2])
-    picture = Image.fromarray(pixels)
-    if picture.width > 2 * width:
-        picture = picture.reduce(max(1, picture.width // (2 * width)))
+    height, width = size or shown_size(frame.size)
+    picture = Image.fromarray(frame.reduced(2 * max(height, width)))
     picture = picture.resize((width, height), Image.Resampling.BICUBIC)
     covers = [_cover(stroke.mask, (height, width)) for stroke in strokes]
     if covers:
         picture = _coloured(picture, strokes, covers)
         _outline(picture, strokes, covers)
         _tag(picture, strokes, covers)
-    scale = (width / pixels.shape[1], height / pixels.shape[0])
+    scale = (width / frame.size[1], height / frame.size[0])
     for prompt, colour in prompts:
         _draw_prompt(picture, prompt, colour, scale)
     return picture

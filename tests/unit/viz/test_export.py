@@ -10,7 +10,7 @@ from PIL import Image
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask
-from deixis.viz.export import whole_folder, write_answer, write_page, write_whole
+from deixis.viz.export import whole_folder, write_answer, write_page
 
 PICTURE = np.full((30, 50, 3), 90, np.uint8)
 COVERED = np.zeros((30, 50), dtype=bool)
@@ -86,7 +86,7 @@ def test_an_error_half_way_leaves_nothing_behind(tmp_path):
 
 
 def test_an_error_half_way_leaves_an_earlier_answer_as_it_was(tmp_path):
-    write_whole(tmp_path / "answer.json", "old")
+    (tmp_path / "answer.json").write_text("old")
     with pytest.raises(OSError, match="full"):
         fill_half(tmp_path)
     assert (tmp_path / "answer.json").read_text() == "old"

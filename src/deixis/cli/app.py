@@ -1,0 +1,166 @@
+"""The commands and their options; what they do is one call each, imported when it is needed."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    name="deixis",
+    help="Answers about images in words and in pixels.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+scenes = typer.Typer(help="Draw scenes whose truth is known exactly.", no_args_is_help=True)
+app.add_typer(scenes, name="scenes")
+
+Task = Literal["refer", "many", "multi", "absent", "region", "clip", "pixelqa", "plain", "compose"]
+Split = Literal["train", "val", "test"]
+TaskOption = Annotated[Task, typer.Option(help="What is asked.")]
+Model = Annotated[str, typer.Option(help="A model's name or folder.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:0, mps; default: the best.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
+Count = Annotated[int, typer.Option(min=1, help="How many samples.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the scenes.")]
+Folder = Annotated[Path | None, typer.Option("--out", help="Folder for what is written.")]
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        from deixis import __version__
+
+        print(f"deixis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Show the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Answers about images in words and in pixels."""
+
+
+@app.command()
+def ask(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar='IMAGE... "QUESTION"', help="The question is last."),
+    ] = None,
+    point: Annotated[list[str] | None, typer.Option(metavar="2:x,y[=NAME]")] = None,
+    box: Annotated[list[str] | None, typer.Option(metavar="1:x0,y0,x1,y1[=NAME]")] = None,
+    mask: Annotated[list[str] | None, typer.Option(metavar="1:mask.png[=NAME]")] = None,
+    model: Model = "deixis-tiny",
+    out: Folder = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    chat: Annotated[bool, typer.Option("--chat", help="Go on with questions from stdin.")] = False,
+    batch: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="One request a line; resumable.")
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Ask about images: pictures, clips, folders of frames.
+
+    Images are numbered from 1 in the order given; 2@17 is frame 17 of image 2, a clip.
+    """
+    from deixis.cli.answering import Asked, Settings, ask
+
+    asked = Asked(inputs=inputs or (), points=point or (), boxes=box or (), masks=mask or ())
+    settings = Settings(model=model, device=device, dtype=dtype, out=out, json=json)
+    ask(asked, settings, chat=chat, batch=batch)
+
+
+@app.command("eval")
+def evaluate(
+    benchmark: Annotated[str, typer.Argument(metavar="scenes:TASK", help="Or data:FILE.jsonl.")],
+    model: Model = "deixis-tiny",
+    count: Count = 500,
+    seed: Seed = 0,
+    split: Split = "test",
+    out: Annotated[Path | None, typer.Option(metavar="REPORT.json", help="The report.")] = None,
+    pictures: Annotated[int, typer.Option(min=0, help="So many worst and best cases.")] = 0,
+    baseline: Annotated[
+        str | None, typer.Option(help="shuffle or random: what luck gives.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Questions asked at once.")] = 16,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Measure a model on questions whose answers are known; goes on where it was stopped."""
+    from deixis.cli.measuring import Settings, measure
+
+    settings = Settings(model=model, device=device, dtype=dtype, batch_size=batch_size, out=out)
+    measure(
+        benchmark,
+        settings,
+        count=count,
+        seed=seed,
+        split=split,
+        pictures=pictures,
+        baseline=baseline,
+    )
+
+
+@app.command()
+def train(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN.yaml... [a.b=value ...]")],
+    out: Folder = None,
+) -> None:
+    """Train models; finished runs are skipped, interrupted ones go on."""
+    from deixis.cli.measuring import train
+
+    train(runs, out)
+
+
+@scenes.command("make")
+def make_scenes(
+    task: TaskOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for images and samples.")],
+    count: Count = 100,
+    seed: Seed = 0,
+    split: Split = "test",
+) -> None:
+    """Write images, questions and their true answers."""
+    from deixis.scenes.writing import write_scenes
+
+    write_scenes(out, task=task, count=count, seed=seed, split=split)
+
+
+@scenes.command("show")
+def show_scenes(
+    task: TaskOption,
+    out: Annotated[Path, typer.Option("--out", help="The picture to write.")] = Path("scenes.png"),
+    count: Annotated[int, typer.Option(min=1, help="How many samples.")] = 12,
+    seed: Seed = 0,
+    split: Split = "test",
+) -> None:
+    """Write a contact sheet with the true masks and answers."""
+    from deixis.cli.measuring import show_scenes
+
+    show_scenes(out, task=task, count=count, seed=seed, split=split)
+
+
+@app.command()
+def models(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders with models.")] = None,
+) -> None:
+    """List what is installed and what could be converted."""
+    from deixis.cli.installed import print_models
+
+    print_models(folders or [])
+
+
+@app.command()
+def doctor(model: Model = "deixis-tiny") -> None:
+    """Check this machine, and answer one question from pixels to masks."""
+    from deixis.cli.doctor import report
+
+    if not report(model):
+        raise typer.Exit(1)

@@ -1,0 +1,167 @@
+"""Which models are there, which could be converted, and whether a folder is a model at all.
+
+Everything here reads headers only and runs without torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deixis.errors import WeightsError
+
+PACKAGE = Path(__file__).parents[1] / "weights"
+OURS = "deixis"
+# architecture in a published checkpoint's config.json -> what it is
+PUBLISHED = {
+    "PixelLMForCausalLM": "PixelLM",
+    "PixelQwen2_5_VLForConditionalGeneration": "UniPixel",
+    "PrimaForCausalLM": "PRIMA",
+}
+HEADER = struct.Struct("<Q")  # a safetensors file begins with the length of its header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A model in a folder."""
+
+    name: str
+    folder: Path
+    kind: str
+    parameters: int
+    megabytes: float
+
+
+def check_model(model: str) -> None:
+    """Refuse what cannot be a model, in milliseconds.
+
+    Raises:
+        WeightsError: an unknown name, a folder that holds no model, weights cut short.
+    """
+    folder = Path(model)
+    if not folder.exists():
+        names = [found.name for found in installed()]
+        if model in names:
+            return
+        raise WeightsError(
+            f'unknown model "{model}": expected a folder or one of {", ".join(names) or "none"}. '
+            f"See: deixis models."
+        )
+    read_model(folder)
+
+
+def read_model(folder: Path, name: str = "") -> Found:
+    """Return what a folder with a model holds.
+
+    Raises:
+        WeightsError: there is none, or its weights are not whole.
+    """
+    config = _read_config(folder)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise WeightsError(
+            f"{folder}: expected weights in *.safetensors beside config.json, got none. "
+            f"Give the folder that training wrote, for example out/tiny/best."
+        )
+    parameters = sum(_count_parameters(path) for path in weights)
+    kind = str(config.get("model_type"))
+    if kind != OURS:
+        raise WeightsError(
+            f'{folder}: expected a model of type "{OURS}", got "{kind}". See: deixis models.'
+        )
+    size = sum(path.stat().st_size for path in weights) / 1e6
+    return Found(
+        name=name or folder.name, folder=folder, kind=kind, parameters=parameters, megabytes=size
+    )
+
+
+def installed() -> Iterator[Found]:
+    """Yield the models inside the package."""
+    for config in sorted(PACKAGE.glob("*/config.json")):
+        yield read_model(config.parent)
+
+
+def convertible(folder: Path) -> str | None:
+    """Return which published system a folder's checkpoint is of, or None."""
+    names = _read_config(folder).get("architectures") or [""]
+    return PUBLISHED.get(names[0]) if isinstance(names, list) else None
+
+
+def print_models(folders: Sequence[Path]) -> None:
+    """Write a table of the models in the package and in the given folders."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "parameters", "size", "where", box=None, pad_edge=False)
+    found = list(installed())
+    foreign: list[tuple[Path, str]] = []
+    for folder in folders:
+        system = convertible(folder)
+        if system is None:
+            found.append(read_model(folder))
+        else:
+            foreign.append((folder, system))
+    for one in found:
+        size = f"{one.megabytes:.1f} MB"
+        table.add_row(one.name, f"{one.parameters / 1e6:.2f} M", size, _shown(one.folder))
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table if found else "No model is installed.")
+    for folder, system in foreign:
+        console.print(f"{folder}: a published checkpoint of {system}; not converted yet.")
+    systems = ", ".join(PUBLISHED.values())
+    console.print(
+        f"\nPublished checkpoints that deixis recognises: {systems}.\n"
+        f"Name their folders here: deixis models FOLDER... "
+        f"Converting them is the next step of docs/roadmap.md."
+    )
+
+
+def _read_config(folder: Path) -> dict[str, object]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = "none" if isinstance(error, FileNotFoundError) else "a file that cannot be read"
+        raise WeightsError(
+            f"{folder}: expected the folder of a model, with config.json in it, got {reason}. "
+            f"See: deixis models."
+        ) from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path}: expected keys and values, got something else.")
+    return config
+
+
+def _count_parameters(path: Path) -> int:
+    """Return how many numbers a safetensors file holds, after a look at its length.
+
+    Raises:
+        WeightsError: it is cut short, or is something else.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(HEADER.size)
+        length = HEADER.unpack(head)[0] if len(head) == HEADER.size else size
+        text = file.read(length) if length < size else b""
+    try:
+        tensors = json.loads(text)
+        tensors.pop("__metadata__", None)
+        expected = HEADER.size + length + max(one["data_offsets"][1] for one in tensors.values())
+        shapes = [one["shape"] for one in tensors.values()]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise WeightsError(
+            f"{path}: expected a safetensors file, got a broken one ({size} bytes). Copy it again."
+        ) from error
+    if size != expected:
+        raise WeightsError(
+            f"{path}: expected {expected} bytes, got {size}: weights that were cut short. "
+            f"Copy the file again."
+        )
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def _shown(folder: Path) -> str:
+    return "in the package" if PACKAGE in folder.parents else str(folder)

@@ -31,8 +31,7 @@ def pool_regions(features: Tensor, masks: Tensor) -> Tensor:
     weights = cover_cells(masks.to(exact), (features.shape[-2], features.shape[-1]))
     pooled = torch.einsum("nchw,nhw->nc", features.to(exact), weights)
     area = weights.sum((1, 2))[:, None]  # (N, 1)
-    mean = pooled / area.clamp(min=torch.finfo(exact).tiny)
-    return torch.where(area > 0, mean, 0).to(features.dtype)
+    return (pooled / area.clamp(min=torch.finfo(exact).tiny)).to(features.dtype)
 
 
 def cover_cells(masks: Tensor, size: tuple[int, int]) -> Tensor:

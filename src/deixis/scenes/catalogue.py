@@ -92,7 +92,7 @@ CATEGORIES: tuple[Category, ...] = (
         name="bird",
         plural="birds",
         parts=("body", "wing", "beak"),
-        use="hear singing",
+        use="feed with seeds",
         extra="tail",
     ),
     Category(name="hammer", plural="hammers", parts=("head", "handle"), use="hit nails with"),

@@ -259,13 +259,18 @@ def _dress(dice: Dice, number: int, category: str, colour: str, parts: tuple[str
 
 
 def _draw_accent(dice: Dice, thing: Thing) -> tuple[str, str]:
-    """Return a part and a colour for it that the category may have in training."""
+    """Return a part and a colour for it that the category may have in training.
+
+    Never the main part: nobody would call a kite with a yellow body purple.
+    """
+    main = "top" if "top" in thing.parts else thing.parts[0]
     colours = [
         colour
         for colour in COLOURS
         if colour != thing.colour and (thing.category, colour) not in HELD_OUT_COLOURS
     ]
-    return dice.choice(thing.parts), dice.choice(colours)
+    minor = tuple(part for part in thing.parts if part != main)
+    return dice.choice(minor), dice.choice(colours)
 
 
 def _is_new(cast: Sequence[Thing], thing: Thing) -> bool:

@@ -29,9 +29,9 @@ Folder = Annotated[Path | None, typer.Option("--out", help="Folder for what is w
 def show_version(wanted: bool) -> None:
     """Print the version and leave."""
     if wanted:
-        from deixis import __version__
+        from importlib.metadata import version
 
-        print(f"deixis {__version__}")
+        print(f"deixis {version('deixis')}")
         raise typer.Exit
 
 

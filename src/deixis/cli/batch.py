@@ -52,12 +52,13 @@ def answer_file(requests: Path, asked: Asked, settings: Settings) -> None:
         with stdout_kept():
             reasoner = load_reasoner(settings)
         _check_model_name(place, done, reasoner.name)
-        failed = _answer_all(reasoner, reader, waiting, place, len(names))
+        failed = _answer_all(reasoner, reader, waiting, place)
     failed += sum("error" in row for row in done.values())
     print(place)
     if failed:
         say(
-            f"{requests}: expected answers to {len(names)} requests, got {failed} errors. See {place}."
+            f"{requests}: expected {len(names)} answers, got {failed} errors among them. "
+            f"See {place}."
         )
         sys.exit(BAD)
 
@@ -67,18 +68,18 @@ def _answer_all(
     reader: JsonlReader,
     waiting: Sequence[tuple[int, str]],
     place: Path,
-    total: int,
 ) -> int:
     """Append one line per request; return how many of them are errors."""
-    failed, queue = 0, iter(waiting)
+    failed = answered = 0
+    queue = iter(waiting)
     with place.open("a", encoding="utf-8") as file:
         while chunk := list(islice(queue, TOGETHER)):
             rows = _answer_chunk(reasoner, reader, chunk)
-            failed += sum("error" in row for row in rows)
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             file.flush()
-            left = sum(1 for _ in waiting if _[0] > chunk[-1][0])
-            print(f"\r{total - left} of {total}", end="", file=sys.stderr, flush=True)
+            failed += sum("error" in row for row in rows)
+            answered += len(rows)
+            print(f"\r{answered} of {len(waiting)}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return failed
 

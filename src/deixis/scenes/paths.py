@@ -22,10 +22,19 @@ KINDS = (
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 ATTEMPTS = 14
 SEEN = 0.4  # share of a thing that counts as seen
-ENTRANCES = 0.2  # of clips have two or three things that enter late
+GAPS = ("enters late", "leaves and returns")  # not seen at first, or for a while
+ENTRANCES = 0.25  # of clips have two or three things that enter late
 LARGE_SHARE = 0.3  # of things in clips that are large
 
 Steps = Callable[[float], float]  # progress through the clip -> distance along the path
+
+
+@dataclass(frozen=True, slots=True)
+class _Deed:
+    """What a thing is to do, and in which part of the clip it enters if it enters late."""
+
+    kind: str
+    enters: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +55,10 @@ def draw_clip(
     best_motions: dict[int, Motion] = {}
     best_score = -1.0
     for _ in range(ATTEMPTS):
-        kinds = _kinds(dice, len(things))
+        deeds = _deeds(dice, len(things), frames)
         courses = [
-            _course(dice, thing, kind, frames, height, width)
-            for thing, kind in zip(things, kinds, strict=True)
+            _course(dice, thing, deed, frames, height, width)
+            for thing, deed in zip(things, deeds, strict=True)
         ]
         dice.shuffle(courses)
         shown = tuple(_frame(courses, f, height, width) for f in range(frames))
@@ -65,23 +74,25 @@ def draw_clip(
     return best, best_motions
 
 
-def _kinds(dice: Dice, count: int) -> list[str]:
-    """Return what each thing does; now and then two or three enter, one after another."""
-    kinds = [dice.weighted(KINDS) for _ in range(count)]
+def _deeds(dice: Dice, count: int, frames: int) -> list[_Deed]:
+    """Return what each thing does; now and then two or three enter, clearly one after another."""
+    deeds = [_Deed(dice.weighted(KINDS), (1.5 / (frames - 1), 0.55)) for _ in range(count)]
     if dice.chance(ENTRANCES):
-        kinds = [kind if kind != "leaves and returns" else "stays" for kind in kinds]
-        entering = dice.whole(2, 3)
-        kinds[:entering] = ["enters late"] * entering
-    return kinds
+        deeds = [replace(deed, kind="moves") if deed.kind in GAPS else deed for deed in deeds]
+        entering = dice.whole(2, 3 if frames >= 12 else 2)
+        for place in range(entering):
+            start = 0.15 + 0.6 * place / entering
+            deeds[place] = _Deed("enters late", (start, start + 0.12 / entering))
+    return deeds
 
 
-def _course(dice: Dice, thing: Thing, kind: str, frames: int, height: int, width: int) -> _Course:
-    size = draw_size(dice, dice.chance(LARGE_SHARE), min(height, width))
-    large = size > 37 * min(height, width) / 128
+def _course(dice: Dice, thing: Thing, deed: _Deed, frames: int, height: int, width: int) -> _Course:
+    kind, large = deed.kind, dice.chance(LARGE_SHARE)
+    size = draw_size(dice, large, min(height, width))
     direction = dice.choice(tuple(DIRECTIONS))
     ahead = DIRECTIONS[direction]
     length = width if ahead[0] else height
-    begin, steps = _plan(dice, kind, size, length, frames)
+    begin, steps = _plan(dice, deed, size, length, frames)
     breadth = height if ahead[0] else width
     aside = dice.between(0.55 * size, breadth - 0.55 * size)
     sway, turns = dice.between(-0.04, 0.04) * breadth, dice.between(0.3, 0.9)
@@ -106,14 +117,14 @@ def _course(dice: Dice, thing: Thing, kind: str, frames: int, height: int, width
     return _Course(f"moves {direction}" if kind == "moves" else kind, word, start, tuple(offsets))
 
 
-def _plan(dice: Dice, kind: str, size: float, length: int, frames: int) -> tuple[float, Steps]:
+def _plan(dice: Dice, deed: _Deed, size: float, length: int, frames: int) -> tuple[float, Steps]:
     """Return where on its axis a thing begins, and how far it has gone at each progress."""
+    kind, pause = deed.kind, 1.5 / (frames - 1)
     margin, away = 0.55 * size, 0.8 * size  # inside the image; out of it, whatever the tilt
-    pause = 1.5 / (frames - 1)
     if kind == "stays":
         return dice.between(margin, length - margin), lambda progress: 0.0
     if kind == "enters late":
-        wait = dice.between(pause, 0.55)
+        wait = dice.between(*deed.enters)
         reach = dice.between(0.45, 0.8) * length + away
         return -away, lambda progress: reach * max(0.0, progress - wait) / (1 - wait)
     if kind == "leaves":

@@ -48,7 +48,7 @@ def check_model(model: str) -> None:
         if model in names:
             return
         raise WeightsError(
-            f'unknown model "{model}": expected a folder or one of {", ".join(names) or "none"}. '
+            f'unknown model "{model}": expected a folder or one of: {", ".join(names) or "-"}. '
             f"See: deixis models."
         )
     read_model(folder)

@@ -48,6 +48,7 @@ def evaluate(
     out: str | Path | None = None,
     pictures: int = 0,
     batch_size: int = 16,
+    reorder: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Return the report of a reasoner on a benchmark; killed and started again, the same one.
@@ -62,10 +63,13 @@ def evaluate(
         out: where the report goes; what is done so far stands in ``OUT.partial.jsonl``.
         pictures: how many of the worst, and of the best, answers to draw beside the report.
         batch_size: questions asked at once.
-        progress: is told how many questions are done, of how many.
+        reorder: ask symmetric questions again about the images in another order, where the task
+            is about several.
+        progress: is told how many questions are done, of how many; of those asked again, anew.
 
     Raises:
-        ConfigError: an unknown task, pictures without ``out``, or the beginnings of another run.
+        ConfigError: an unknown task, pictures without ``out``, a folder as ``out``, or the
+            beginnings of another run.
         DataError: samples that differ from those of the run that goes on.
     """
     if pictures and out is None:
@@ -73,11 +77,13 @@ def evaluate(
     if not isinstance(task, Benchmark):
         task = open_benchmark(task, count=count, seed=seed, split=split)
     path = Path(out) if out is not None else None
+    if path is not None and path.is_dir():
+        raise ConfigError(f"{path}: expected a file for the report, got a folder. Name a file.")
     partial = path.with_name(f"{path.name}.partial.jsonl") if path is not None else None
     header = _configuration(reasoner, task)
     run = _Run(reasoner, task, Journal(partial, header), batch_size, progress, Gallery(pictures))
     run.ask_all()
-    if task.task.reordered:
+    if reorder and task.task.reordered:
         run.ask_reordered()
     report = run.report(header)
     if path is not None:
@@ -114,6 +120,7 @@ class _Run:
     by_type: dict[str, Tally] = field(default_factory=dict)
     cases: list[Row] = field(default_factory=list)
     symmetric: dict[int, GroundedAnswer] = field(default_factory=dict)
+    reordered: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
 
     def ask_all(self) -> None:
@@ -140,9 +147,11 @@ class _Run:
             digests = [sample_digest(sample) for sample in moved]
             self._answer(list(zip(keys, moved, strict=True)), digests)
             for (index, sample), order, key, there in zip(batch, orders, keys, moved, strict=True):
-                second = answer_from_json(self.journal.rows[key]["answer"], there.images)
-                same = agree(sample, self.symmetric[index], second, order)
+                same = agree(sample, self.symmetric[index], self._said(key, there), order)
+                self.reordered += 1
                 self._add(sample, Tally(0, {"order_agreement": (same * UNIT, 1)}))
+            if self.progress:
+                self.progress(self.reordered, len(self.symmetric))
 
     def report(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """Return everything that a reader needs to trust and to repeat the figures."""
@@ -152,7 +161,7 @@ class _Run:
             "metrics": self.total.result(),
             "by_type": {kind: tally.result() for kind, tally in kinds},
             "samples": self.total.samples,
-            "configuration": {**configuration, "reordered_samples": len(self.symmetric)},
+            "configuration": {**configuration, "reordered_samples": self.reordered},
             "versions": _versions(),
             "seed": self.benchmark.seed,
             "data_hash": self.digest.hexdigest(),
@@ -194,8 +203,8 @@ class _Run:
         self.journal.append(rows)
 
     def _count(self, index: int, sample: Sample) -> None:
-        """Compare an answer as the journal holds it, so that a resumed run sees the same."""
-        predicted = answer_from_json(self.journal.rows[f"{index}"]["answer"], sample.images)
+        """Compare an answer with the truth."""
+        predicted = self._said(f"{index}", sample)
         if sample.answer is None:
             raise DataError(
                 f"sample {sample.id or index}: expected a true answer, got none. "
@@ -210,9 +219,13 @@ class _Run:
         if len(self.symmetric) < LIMIT and self.benchmark.task.reordered and is_symmetric(sample):
             self.symmetric[index] = predicted
 
+    def _said(self, key: str, sample: Sample) -> GroundedAnswer:
+        """Take an answer from the journal, so that a run and a resumed one see the same."""
+        return answer_from_json(self.journal.rows[key].pop("answer"), sample.images)
+
     def _add(self, sample: Sample, tally: Tally) -> None:
         self.total.merge(tally)
-        self.by_type.setdefault(sample.type, Tally()).merge(tally)
+        self.by_type.setdefault(sample.type or "other", Tally()).merge(tally)
 
 
 def blind(sample: Sample) -> Sample:

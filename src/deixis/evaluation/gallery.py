@@ -30,6 +30,9 @@ class Gallery:
         from deixis.viz.overlay import contact_sheet
 
         folder.mkdir(parents=True, exist_ok=True)
+        for side in ("worst", "best"):
+            for old in folder.glob(f"{side}_*.png"):  # of an earlier run with more pictures
+                old.unlink()
         paths = []
         for side, kept in (("worst", self.worst), ("best", self.best)):
             for rank, (score, index, answer) in enumerate(kept, start=1):

@@ -37,9 +37,9 @@ class Journal:
 
     def append(self, rows: Sequence[Row]) -> None:
         """Add finished rows; when this returns they are on the disk."""
-        self.rows.update((row["key"], row) for row in rows)
         if self.path is not None:
             self._write(rows)
+        self.rows.update((row["key"], row) for row in rows)
 
     def finish(self, out: Path, report: Mapping[str, Any]) -> None:
         """Write the report whole or not at all, then remove the journal."""
@@ -59,12 +59,15 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.draft")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(value, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _whole_lines(path: Path) -> list[Row]:

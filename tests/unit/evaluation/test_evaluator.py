@@ -8,6 +8,7 @@ from rich.console import Console
 
 from deixis.errors import ConfigError, DataError
 from deixis.evaluation.evaluator import evaluate, report_table, sample_digest
+from deixis.evaluation.journal import write_json
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.wire import ReportJson, read_json
 
@@ -110,7 +111,8 @@ def test_who_always_says_image_1_does_not_follow_the_images(looker, benchmark):
 
 
 def test_the_worst_and_the_best_are_drawn_beside_the_report(looker, benchmark, tmp_path):
-    evaluate(looker(), benchmark, out=tmp_path / "report.json", pictures=2)
+    for number in (3, 2):
+        evaluate(looker(), benchmark, out=tmp_path / "report.json", pictures=number)
     names = sorted(path.name for path in (tmp_path / "report_pictures").iterdir())
     assert names == ["best_01.png", "best_02.png", "worst_01.png", "worst_02.png"]
     with pytest.raises(ConfigError, match="expected a report beside which they go"):
@@ -120,7 +122,28 @@ def test_the_worst_and_the_best_are_drawn_beside_the_report(looker, benchmark, t
 def test_progress_counts_up_to_all(looker, benchmark):
     seen = []
     evaluate(looker(), benchmark, batch_size=4, progress=lambda *done: seen.append(done))
-    assert seen == [(4, 10), (8, 10), (10, 10)]
+    assert seen == [(4, 10), (8, 10), (10, 10)] * 2  # once in each order
+
+
+def test_asking_in_another_order_can_be_left_out(looker, benchmark):
+    reasoner = looker()
+    report = evaluate(reasoner, benchmark, reorder=False)
+    assert len(reasoner.asked) == 10
+    assert "order_agreement" not in report["metrics"]
+
+
+def test_a_folder_is_no_report(looker, benchmark, tmp_path):
+    with pytest.raises(ConfigError, match="expected a file for the report, got a folder"):
+        evaluate(looker(), benchmark, out=tmp_path)
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing_half_written(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    with pytest.raises(TypeError):
+        write_json(path, {"metrics": object()})
+    assert path.read_text() == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_a_missing_answer_or_truth_is_an_error(looker, benchmark):

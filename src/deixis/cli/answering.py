@@ -63,6 +63,7 @@ def answer_once(asked: Asked, settings: Settings) -> None:
     """Answer one question."""
     check_settings(settings.device, settings.dtype, settings.out)
     sample = read_sample(asked)
+    check_handles(sample)
     settings.check()
     with stdout_kept():
         reasoner = load_reasoner(settings)
@@ -74,6 +75,19 @@ def answer_once(asked: Asked, settings: Settings) -> None:
         print(json.dumps(document_of(answer, sample.images, reasoner.name)))
     else:
         print_answer(answer, sample.images)
+
+
+def check_handles(sample: Sample) -> None:
+    """Check, without a model, that names of prompts and handles in the question mean something.
+
+    Raises:
+        DataError: one object on two images, or a handle that no prompt bears.
+    """
+    from deixis.reasoning.memory import ObjectMemory
+
+    memory, question = ObjectMemory(), sample.question
+    prompts = memory.register(question.prompts, sample.images)
+    memory.mentioned_in(question.text, sample.images, prompts)
 
 
 def load_reasoner(settings: Settings) -> Reasoner:

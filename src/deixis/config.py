@@ -55,7 +55,7 @@ class Trained(Strict):
     """Parameters that learn: a pattern with ``*`` for their names, and a share of the rate."""
 
     name: str
-    lr_factor: float = Field(default=1.0, gt=0)
+    lr_factor: float = Field(default=1.0, ge=0)  # 0: frozen
 
 
 class Judging(Strict):

@@ -58,8 +58,10 @@ def make_sample(split: str, task: str, seed: int, index: int) -> Sample:
     return make_scene(key).samples[0]
 
 
-def make_scene(key: WorldKey, *, questions: int = 1) -> Scene:
+def make_scene(key: WorldKey, *, questions: int = 1, draw: int = 0) -> Scene:
     """Make up to ``questions`` different questions about the world of a key, at least one.
+
+    Another ``draw`` asks other questions about the same world.
 
     Raises:
         DataError: an unknown task, or ``compose`` asked of the training split.
@@ -69,7 +71,8 @@ def make_scene(key: WorldKey, *, questions: int = 1) -> Scene:
         world = draw_world(drawn)
         renderings = tuple(render(view) for view in world.views)
         facts = Facts(world, renderings)
-        rng = Random(f"{key.split}/{key.task}/{key.seed}/{key.index}/{attempt}")
+        salt = f"/{draw}" if draw else ""
+        rng = Random(f"{key.split}/{key.task}/{key.seed}/{key.index}/{attempt}{salt}")
         proved = _ask(facts, key.task, rng, questions)
         if proved:
             images = image_set(world, renderings)
@@ -100,7 +103,7 @@ def _ask(facts: Facts, task: str, rng: Random, questions: int) -> list[tuple[Ask
     """Return different questions; a kind that this world does not allow gives way to another."""
     proved: list[tuple[Asked, Truth]] = []
     for _ in range(3 * questions):
-        for name in _kinds_in_turn(KINDS[task], rng):
+        for name in _kinds_in_turn(facts, KINDS[task], rng):
             found = settle(facts, KINDS[task][name], rng)
             if found is not None and all(found[0] != asked for asked, _ in proved):
                 proved.append(found)
@@ -110,12 +113,13 @@ def _ask(facts: Facts, task: str, rng: Random, questions: int) -> list[tuple[Ask
     return proved
 
 
-def _kinds_in_turn(kinds: dict[str, Kind], rng: Random) -> list[str]:
+def _kinds_in_turn(facts: Facts, kinds: dict[str, Kind], rng: Random) -> list[str]:
     """Draw the first kind by weight; its relatives come next, parts last.
 
     So half of ``absent`` stays absent, and no other kind of ``refer`` gives way to a part.
     """
-    first = rng.choices(list(kinds), weights=[kind.weight for kind in kinds.values()])[0]
+    weights = [kind.weight if kind.ready(facts) else 0.0 for kind in kinds.values()]
+    first = rng.choices(list(kinds), weights=weights)[0]
     others = rng.sample(list(kinds), len(kinds))
     family = first.partition(":")[0]
     return sorted(

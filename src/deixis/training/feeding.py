@@ -31,7 +31,7 @@ class Objective(Protocol):
 class Processor(Protocol):
     """The words and pixels of a model; saved beside its weights."""
 
-    def save_pretrained(self, save_directory: Path) -> Any: ...
+    def save_pretrained(self, folder: Path, /) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,14 +39,14 @@ class Workshop:
     """What runs are made of; hand in another one to train a model of your own.
 
     Attributes:
-        build: the model that a run begins with (already seeded), and its processor.
+        build: the model that a run in a folder begins with (already seeded), and its processor.
         objectives: name -> how an objective is made for a processor.
         scene: the image set of a draw, with its questions.
         tasks: what a mixture may name.
         judged: what a judge may name.
     """
 
-    build: Callable[[TrainRun], tuple[PreTrainedModel, Processor]]
+    build: Callable[[TrainRun, Path], tuple[PreTrainedModel, Processor]]
     objectives: Mapping[str, Callable[[Any], Objective]]
     scene: Callable[[Draw], Any]
     tasks: tuple[str, ...]

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from transformers.utils import logging as logging_of_transformers
+
 from deixis.config import TrainRun, dump, read_yaml, validate
 from deixis.errors import ConfigError
 from deixis.training.checkpoints import (
@@ -121,3 +123,15 @@ def log_file(path: Path) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         handler.close()
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing bars of its own between ours."""
+    was = logging_of_transformers.is_progress_bar_enabled()
+    logging_of_transformers.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was:
+            logging_of_transformers.enable_progress_bar()

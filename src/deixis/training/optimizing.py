@@ -14,7 +14,7 @@ from deixis.errors import ConfigError
 
 
 def freeze(model: nn.Module, trained: Sequence[Trained]) -> dict[str, float]:
-    """Let only the parameters learn that a pattern fits; the first that fits counts.
+    """Let only the parameters learn that a pattern fits; the first that fits counts, 0 freezes.
 
     Returns:
         The share of the rate of each parameter that learns, by name.
@@ -26,9 +26,10 @@ def freeze(model: nn.Module, trained: Sequence[Trained]) -> dict[str, float]:
     factors, used = {}, set()
     for name, parameter in model.named_parameters():
         fits = next((one for one in patterns if fnmatchcase(name, one.name)), None)
-        parameter.requires_grad_(fits is not None)
-        if fits is not None:
-            factors[name] = fits.lr_factor
+        factor = fits.lr_factor if fits else 0.0
+        parameter.requires_grad_(factor > 0)
+        if factor > 0:
+            factors[name] = factor
         used |= {one.name for one in patterns if fnmatchcase(name, one.name)}
     for one in patterns:
         if one.name not in used:

@@ -1,14 +1,14 @@
-"""What Deixis' own runs are made of: its presets, objectives and scenes."""
+"""What Deixis' own runs are made of: its presets, objectives and scenes, and the words they use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from transformers import PreTrainedModel
 
 from deixis.config import TrainRun, expected_one_of, pick
 from deixis.data.mixture import Draw
 from deixis.errors import ConfigError
 from deixis.models.deixis import PRESETS, DeixisModel
+from deixis.models.deixis_config import DeixisConfig
 from deixis.processing.deixis import DeixisProcessor
 from deixis.scenes.questions import TASKS, Scene, make_scene
 from deixis.scenes.world import WorldKey
@@ -16,15 +16,19 @@ from deixis.training.feeding import Processor, Workshop
 from deixis.training.objective import OBJECTIVES
 
 ONLY_TESTED = ("compose",)  # what training must never see
+READ_SEED = 2**50  # worlds whose words the tokenizer is trained on
+READ_SCENES = {"clip": 80, "pixelqa": 80}  # a clip takes as long as five pictures
+READ_OTHERS, READ_QUESTIONS = 300, 10
 
 
 def deixis_workshop() -> Workshop:
     """Return the workshop of the unified family on our own scenes."""
+    trained = tuple(task for task in TASKS if task not in ONLY_TESTED)
     return Workshop(
         build=build_model,
         objectives=OBJECTIVES,
         scene=scene_of,
-        tasks=tuple(task for task in TASKS if task not in ONLY_TESTED),
+        tasks=trained,
         judged=tuple(TASKS),
     )
 
@@ -35,12 +39,17 @@ def scene_of(draw: Draw) -> Scene:
     return make_scene(key, questions=draw.questions, draw=draw.salt)
 
 
-def build_model(run: TrainRun) -> tuple[PreTrainedModel, Processor]:
+def build_model(run: TrainRun, folder: Path) -> tuple[DeixisModel, Processor]:
     """Build the preset that a run names, or open the folder of a model.
+
+    A run that goes on takes config and words from its own ``last/``.
 
     Raises:
         ConfigError: an unknown preset or config key, or overrides of a folder's config.
     """
+    if (folder / "last" / "config.json").is_file():
+        config = DeixisConfig.from_pretrained(folder / "last")
+        return DeixisModel(config), DeixisProcessor.from_pretrained(folder / "last", config)
     if Path(run.model).is_dir():
         if run.model_overrides:
             raise ConfigError(
@@ -48,12 +57,32 @@ def build_model(run: TrainRun) -> tuple[PreTrainedModel, Processor]:
                 f"got {', '.join(run.model_overrides)}. Its weights fit its own config only."
             )
         model = DeixisModel.from_pretrained(run.model)
-        return model, DeixisProcessor.from_pretrained(run.model)
-    config = pick(PRESETS, run.model, "model")()
-    values = config.to_dict()
-    _override(values, run.model_overrides, "model_overrides")
-    config = type(config).from_dict(values)
-    return DeixisModel(config), DeixisProcessor.for_config(config)
+        return model, DeixisProcessor.from_pretrained(run.model, model.config)
+    config = make_config(run.model, run.model_overrides)
+    processor = DeixisProcessor.from_texts(config, list(texts()))
+    return DeixisModel(config), processor
+
+
+def make_config(preset: str, overrides: dict[str, Any]) -> DeixisConfig:
+    """Return the config of a preset with some values changed.
+
+    Raises:
+        ConfigError: an unknown preset or key.
+    """
+    values = pick(PRESETS, preset, "model")().to_dict()
+    _override(values, overrides, "model_overrides")
+    return DeixisConfig.from_dict(values)
+
+
+def texts() -> Iterator[str]:
+    """Yield questions and answers of every task that is trained, the same ones for every run."""
+    for task in TASKS:
+        for index in range(0 if task in ONLY_TESTED else READ_SCENES.get(task, READ_OTHERS)):
+            key = WorldKey(split="train", task=task, seed=READ_SEED, index=index)
+            for sample in make_scene(key, questions=READ_QUESTIONS).samples:
+                yield sample.question.text
+                if sample.answer is not None:
+                    yield sample.answer.text
 
 
 def _override(values: dict[str, Any], changes: dict[str, Any], where: str) -> None:

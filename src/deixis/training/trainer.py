@@ -15,7 +15,14 @@ from deixis.errors import ConfigError
 from deixis.extras import require
 from deixis.training.checkpoints import DONE, latest_whole, read_json, step_of, write_json
 from deixis.training.feeding import Processor, Steps, Workshop, hash_data, make_mixture
-from deixis.training.folders import check_folder, is_finished, log_file, note_data, prepare_folder
+from deixis.training.folders import (
+    check_folder,
+    is_finished,
+    log_file,
+    no_progress_bars,
+    note_data,
+    prepare_folder,
+)
 from deixis.training.stage import (
     JUDGED,
     Judge,
@@ -91,9 +98,9 @@ def train_run(
         logger.info("%s is finished: skipped.", folder)
         return
     prepare_folder(run, folder)
-    with log_file(folder / "log.txt"), untouched_randomness():
+    with log_file(folder / "log.txt"), untouched_randomness(), no_progress_bars():
         torch.manual_seed(run.seed)
-        model, processor = workshop.build(run)
+        model, processor = workshop.build(run, folder)
         job = _Job(run, folder, workshop, model, processor, judge, paint)
         before, previous = 0, None
         for stage in run.stages:

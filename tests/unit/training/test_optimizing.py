@@ -43,6 +43,13 @@ def test_the_first_pattern_that_fits_counts():
     assert list(frozen_modules(model)) == [model.head]
 
 
+def test_a_factor_of_nothing_freezes_what_fits_and_leaves_the_rest():
+    model = ToyModel(ToyConfig())
+    factors = freeze(model, [Trained(name="body.*", lr_factor=0), Trained(name="*")])
+    assert factors == {"head.weight": 1.0, "head.bias": 1.0}
+    assert list(frozen_modules(model)) == [model.body]
+
+
 def test_without_patterns_everything_learns():
     model = ToyModel(ToyConfig())
     assert set(freeze(model, ()).values()) == {1.0}

@@ -54,7 +54,7 @@ def whole_run(run_file, out, overrides=(), judge=None, **parts):
     return train([run_file], overrides, out, judge, workshop=toy_workshop(**parts))
 
 
-@pytest.mark.parametrize("stop", [2, 4, 9, 11, 12, 13, 17, 19])
+@pytest.mark.parametrize("stop", [2, 9, 12, 17])
 def test_a_training_that_is_killed_and_resumed_has_the_same_curve(run_file, tmp_path, stop):
     through = whole_run(run_file, tmp_path / "a", judge=judge_by_step([0.1, 0.5, 0.2]))
     with pytest.raises(Killed):

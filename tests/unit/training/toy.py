@@ -64,8 +64,8 @@ class ToyModel(PreTrainedModel):
 
 
 class ToyProcessor:
-    def save_pretrained(self, save_directory):
-        (Path(save_directory) / "processor.json").write_text("{}")
+    def save_pretrained(self, folder):
+        (Path(folder) / "processor.json").write_text("{}")
 
 
 @dataclass
@@ -106,7 +106,7 @@ def toy_scene(draw):
 
 def toy_workshop(objective=ToyObjective, scene=toy_scene):
     return Workshop(
-        build=lambda run: (ToyModel(ToyConfig(**run.model_overrides)), ToyProcessor()),
+        build=lambda run, folder: (ToyModel(ToyConfig(**run.model_overrides)), ToyProcessor()),
         objectives={"toy": objective},
         scene=scene,
         tasks=("refer", "many"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from deixis import __version__
@@ -54,51 +55,41 @@ def evaluate(
     """Return the report of a reasoner on a benchmark; killed and started again, the same one.
 
     Args:
-        reasoner: anything with ``name`` and ``answer_batch``; ``fingerprint``, where it has one,
-            goes into the report as the hash of its weights.
-        task: a name that `open_benchmark` knows, or a benchmark.
-        count: how many samples.
-        seed: of the scenes.
-        split: of the scenes.
-        out: where the report goes; what is done so far stands in ``OUT.partial.jsonl``.
+        reasoner: where it has a ``fingerprint``, that is its weights' hash in the report.
+        task: a name that `open_benchmark` knows, with its count, seed and split; or a benchmark.
+        out: the report's file; what is done so far stands beside it in ``OUT.partial.jsonl``.
         pictures: how many of the worst, and of the best, answers to draw beside the report.
-        batch_size: questions asked at once.
-        reorder: ask symmetric questions again about the images in another order, where the task
-            is about several.
-        progress: is told how many questions are done, of how many; of those asked again, anew.
+        reorder: ask symmetric questions about several images again, in another order.
+        progress: is told how many are done, of how many; for those asked again anew.
 
     Raises:
-        ConfigError: an unknown task, pictures without ``out``, a folder as ``out``, or the
-            beginnings of another run.
+        ConfigError: an unknown task, no file for the report, or the beginnings of another run.
         DataError: samples that differ from those of the run that goes on.
     """
-    if pictures and out is None:
-        raise ConfigError("pictures: expected a report beside which they go, got none. Give out.")
-    if not isinstance(task, Benchmark):
-        task = open_benchmark(task, count=count, seed=seed, split=split)
-    path = Path(out) if out is not None else None
-    if path is not None and path.is_dir():
-        raise ConfigError(f"{path}: expected a file for the report, got a folder. Name a file.")
-    partial = path.with_name(f"{path.name}.partial.jsonl") if path is not None else None
-    header = _configuration(reasoner, task)
-    run = _Run(reasoner, task, Journal(partial, header), batch_size, progress, Gallery(pictures))
+    benchmark = task
+    if not isinstance(benchmark, Benchmark):
+        benchmark = open_benchmark(benchmark, count=count, seed=seed, split=split)
+    path = _report_path(out, pictures)
+    partial = path and path.with_name(f"{path.name}.partial.jsonl")
+    journal = Journal(partial, _configuration(reasoner, benchmark))
+    run = _Run(reasoner, benchmark, journal, batch_size, progress, Gallery(pictures))
     run.ask_all()
-    if reorder and task.task.reordered:
+    if reorder and benchmark.task.reordered:
         run.ask_reordered()
-    report = run.report(header)
+    report = run.report()
     if path is not None:
-        run.gallery.save(path.with_name(f"{path.stem}_pictures"), task.samples)
-        run.journal.finish(path, report)
+        run.gallery.save(path.with_name(f"{path.stem}_pictures"), benchmark.samples)
+        journal.finish(path, report)
     return report
 
 
 def report_table(report: Mapping[str, Any]) -> Table:
     """Return a report as a table: a row for each kind of question, a column for each metric."""
     names, setting = list(report["metrics"]), report["configuration"]
-    table = Table(title=f"{setting['model']} on {setting['benchmark']}")
-    table.add_column("kind")
+    table = Table(title=f"{setting['model']} on {setting['benchmark']}", box=SIMPLE_HEAD, padding=0)
+    table.add_column("kind", no_wrap=True)
     for name in [*names, "samples"]:
-        table.add_column(name, justify="right")
+        table.add_column(name.replace("_", "\n"), justify="right")
     rows = [(kind, report["by_type"][kind], report["counts"][kind]) for kind in report["by_type"]]
     for kind, values, count in [("all", report["metrics"], report["samples"]), *rows]:
         cells = [f"{values[name]:.3f}" if name in values else "" for name in names]
@@ -153,15 +144,16 @@ class _Run:
             if self.progress:
                 self.progress(self.reordered, len(self.symmetric))
 
-    def report(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         """Return everything that a reader needs to trust and to repeat the figures."""
         kinds = sorted(self.by_type.items())
+        setting = _configuration(self.reasoner, self.benchmark)
         seconds = sum(row["seconds"] for row in self.journal.rows.values())
         return {
             "metrics": self.total.result(),
             "by_type": {kind: tally.result() for kind, tally in kinds},
             "samples": self.total.samples,
-            "configuration": {**configuration, "reordered_samples": self.reordered},
+            "configuration": {**setting, "reordered_samples": self.reordered},
             "versions": _versions(),
             "seed": self.benchmark.seed,
             "data_hash": self.digest.hexdigest(),
@@ -258,6 +250,18 @@ def _batches(
             batch = []
     if batch:
         yield batch
+
+
+def _report_path(out: str | Path | None, pictures: int) -> Path | None:
+    if out is None:
+        if pictures:
+            raise ConfigError(
+                "pictures: expected a report beside which they go, got none. Give out."
+            )
+        return None
+    if Path(out).is_dir():
+        raise ConfigError(f"{out}: expected a file for the report, got a folder. Name a file.")
+    return Path(out)
 
 
 def _configuration(reasoner: Answerer, benchmark: Benchmark) -> dict[str, Any]:

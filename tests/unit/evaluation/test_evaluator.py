@@ -7,10 +7,24 @@ import pytest
 from rich.console import Console
 
 from deixis.errors import ConfigError, DataError
+from deixis.evaluation.benchmarks import open_benchmark
 from deixis.evaluation.evaluator import evaluate, report_table, sample_digest
 from deixis.evaluation.journal import write_json
+from deixis.scenes.questions import TASKS
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.wire import ReportJson, read_json
+
+DEFINED = {  # without presence_ece and order_agreement, which the truth does not have
+    "refer": {"giou", "ciou", "recall"},
+    "many": {"giou", "ciou", "miou", "recall"},
+    "multi": {"giou", "ciou", "miou", "recall", "image_accuracy", "answer_accuracy"},
+    "absent": {"giou", "ciou", "recall", "n_acc", "t_acc"},
+    "region": {"answer_accuracy", "giou", "ciou", "recall"},
+    "clip": {"j", "f", "jf"},
+    "pixelqa": {"j", "f", "jf", "answer_accuracy"},
+    "plain": {"answer_accuracy"},
+    "compose": {"giou", "ciou", "recall"},
+}
 
 
 def figures(report) -> str:
@@ -174,3 +188,19 @@ def test_the_hash_covers_pixels_question_and_truth(benchmark):
         replace(one, question=replace(one.question, text="What?")),
     ]
     assert len({sample_digest(sample) for sample in variants}) == 4
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_truth_of_real_scenes_gets_every_point_that_its_task_defines(task):
+    benchmark = open_benchmark(task, count=6, seed=77)
+    truths = {sample.id: sample.answer for sample in benchmark.samples}
+
+    class Knowing:
+        name = "knowing"
+
+        def answer_batch(self, samples):
+            return [truths[sample.id] for sample in samples]
+
+    metrics = evaluate(Knowing(), benchmark, reorder=False)["metrics"]
+    assert metrics == dict.fromkeys(metrics, 1.0)
+    assert set(metrics) == DEFINED[task]

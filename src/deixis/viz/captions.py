@@ -129,7 +129,7 @@ def legend(items: Sequence[Item], width: int, *, size: int = 15) -> Image.Image:
     places: list[tuple[int, int, str, str]] = []
     x = y = 0
     for item in items:
-        text = _shortened(item.text, width // 2, size)
+        text = _shortened(item.text, width - side - 8, size)
         note = _shortened(item.note, max(0, width - side - 16 - _length(text, size)), size)
         long = side + 8 + _length(text, size) + (8 + _length(note, size) if note else 0)
         if x and x + long > width:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -24,7 +24,7 @@ from deixis.viz.captions import (
     stacked,
     text_size,
 )
-from deixis.viz.painting import PALETTE, SMALL, Stroke, paint, shown_size
+from deixis.viz.painting import PALETTE, SMALL, Pointer, Stroke, paint, shown_size
 
 NEUTRAL: Colour = (96, 100, 110)  # prompts about no target
 CLIP_STILLS = 4  # frames of a clip that a card shows
@@ -111,9 +111,18 @@ def _painted(
     ]
     strokes.sort(key=lambda stroke: -stroke.mask.area)  # a part above its owner
     by_id = {t.object_id: c for t, c in zip(answer.targets, colours, strict=True)}
-    by_id.pop(None, None)
-    here = [(p, by_id.get(p.object_id, NEUTRAL)) for p in prompts if p.image == index]
-    return paint(images[index], strokes, here, size=size)
+    tagged = {stroke.label for stroke in strokes}
+    pointers = [_pointer(one, by_id, tagged) for one in prompts if one.image == index]
+    return paint(images[index], strokes, pointers, size=size)
+
+
+def _pointer(prompt: Prompt, by_id: Mapping[int | None, Colour], tagged: set[str]) -> Pointer:
+    """Return a prompt in its target's colour, with its number where no mask shows that."""
+    if prompt.object_id is None:
+        return Pointer(prompt=prompt, colour=NEUTRAL)
+    label = str(prompt.object_id)
+    colour = by_id.get(prompt.object_id, NEUTRAL)
+    return Pointer(prompt=prompt, colour=colour, label="" if label in tagged else label)
 
 
 def _explanation(
@@ -153,19 +162,27 @@ def _note(images: ImageSet, target: Target, image: int | None) -> str:
     found = sorted({images.image_of(index) for index in target.masks})
     if len(images.lengths) == 1 or found == [image]:
         return ""
-    return ", ".join(image_name(index) for index in found)
+    names = [image_name(index) for index in found]
+    return "" if all(name in target.phrase for name in names) else ", ".join(names)
 
 
 def _stills(images: ImageSet, answer: GroundedAnswer, prompts: Sequence[Prompt]) -> list[int]:
-    """Return the frames that stand for the images: all pictures, and some frames of each clip."""
+    """Return the frames that stand for the images: pictures, and of each clip some frames.
+
+    A frame that a prompt points at, or else one that shows a target, is among them.
+    """
     asked = {prompt.image for prompt in prompts}
     shown = {index for target in answer.targets for index in target.masks}
     chosen: set[int] = set()
     for span in images.spans:
         evenly = np.linspace(span.start, span.stop - ordinal(0), min(CLIP_STILLS, len(span)))
-        chosen |= {round(float(index)) for index in evenly} | (asked & set(span))
-        if not chosen & shown & set(span):
-            chosen |= set(sorted(shown & set(span))[:1])
+        stills = {round(float(index)) for index in evenly}
+        wanted = asked & set(span) or set(sorted(shown & set(span))[: ordinal(0)])
+        if not stills & wanted:
+            for index in wanted:
+                stills.discard(min(stills - wanted, key=lambda still: abs(still - index)))
+                stills.add(index)
+        chosen |= stills | wanted
     return sorted(chosen)
 
 

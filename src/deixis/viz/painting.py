@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFilter
 from deixis.structures.images import Frame
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Prompt
-from deixis.viz.captions import Colour, swatch
+from deixis.viz.captions import INK, PAPER, Colour, swatch
 
 SMALL, LARGE = 384, 1600  # long side in pixels: smaller pictures are enlarged, larger ones reduced
-FILL = 0.5  # share of a target's colour in its pixels
+FILL = 0.42  # share of a target's colour in its pixels
 REST = 0.7  # brightness left to pixels outside all targets
 PALETTE: tuple[Colour, ...] = (
     (236, 64, 148),
@@ -41,6 +41,15 @@ class Stroke:
     label: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """One prompt to draw; with a label it gets a tag of its own, as no mask bears it."""
+
+    prompt: Prompt
+    colour: Colour
+    label: str = ""
+
+
 def shown_size(size: tuple[int, int], small: int = SMALL, large: int = LARGE) -> tuple[int, int]:
     """Return the (height, width) at which a picture of ``size`` is painted."""
     long = max(size)
@@ -51,7 +60,7 @@ def shown_size(size: tuple[int, int], small: int = SMALL, large: int = LARGE) ->
 def paint(
     frame: Frame,
     strokes: Sequence[Stroke],
-    prompts: Sequence[tuple[Prompt, Colour]] = (),
+    pointers: Sequence[Pointer] = (),
     *,
     size: tuple[int, int] | None = None,
 ) -> Image.Image:
@@ -66,10 +75,10 @@ def paint(
     if covers:
         picture = _coloured(picture, strokes, covers)
         _outline(picture, strokes, covers)
-        _tag(picture, strokes, covers)
     scale = (width / frame.size[1], height / frame.size[0])
-    for prompt, colour in prompts:
-        _draw_prompt(picture, prompt, colour, scale)
+    places = [_draw_prompt(picture, one.prompt, one.colour, scale) for one in pointers]
+    found = [cover.getbbox() for cover in covers]
+    _tag(picture, [*zip(strokes, found, strict=True), *zip(pointers, places, strict=True)])
     return picture
 
 
@@ -106,7 +115,7 @@ def _outline(
         wider = wide.filter(ImageFilter.MaxFilter(3))
         wide, wider = (edge.filter(ImageFilter.GaussianBlur(0.7)) for edge in (wide, wider))
         inside = solid.filter(ImageFilter.GaussianBlur(0.7))
-        picture.paste((255, 255, 255), mask=_without(wider, wide))
+        picture.paste(PAPER, mask=_without(wider, wide))
         picture.paste(stroke.colour, mask=_without(wide, inside))
 
 
@@ -115,13 +124,16 @@ def _without(outer: Image.Image, inner: Image.Image) -> Image.Image:
     return Image.fromarray(difference.clip(0, 255).astype(np.uint8))
 
 
-def _tag(picture: Image.Image, strokes: Sequence[Stroke], covers: Sequence[Image.Image]) -> None:
-    """Put each target's number at a corner of its mask where no other number stands."""
-    draw, side = ImageDraw.Draw(picture), min(36, max(20, max(picture.size) // 45))
+def _tag(
+    picture: Image.Image,
+    labelled: Sequence[tuple[Stroke | Pointer, tuple[int, int, int, int] | None]],
+) -> None:
+    """Put each number at a corner of what it stands for, where no other number is."""
+    draw = ImageDraw.Draw(picture)
+    side = min(36, max(14, min(20, max(picture.size) // 11), max(picture.size) // 45))
     places: list[tuple[int, int]] = []
-    for stroke, cover in zip(strokes, covers, strict=True):
-        box = cover.getbbox()
-        if not stroke.label or box is None or min(picture.size) < 3 * side:
+    for one, box in labelled:
+        if not one.label or box is None or min(picture.size) < 3 * side:
             continue
         corners = [(box[i], box[j]) for i, j in ((0, 1), (2, 1), (0, 3), (2, 3))]
         inside = [
@@ -136,45 +148,42 @@ def _tag(picture: Image.Image, strokes: Sequence[Stroke], covers: Sequence[Image
         ]
         x, y = (free or inside)[0]
         places.append((x, y))
-        draw.rounded_rectangle((x - 1, y - 1, x + side, y + side), 5, fill=(255, 255, 255))
-        swatch(draw, (x, y), side, stroke.label, stroke.colour)
+        draw.rounded_rectangle((x - 1, y - 1, x + side, y + side), 5, fill=PAPER)
+        swatch(draw, (x, y), side, one.label, one.colour)
 
 
 def _draw_prompt(
     picture: Image.Image, prompt: Prompt, colour: Colour, scale: tuple[float, float]
-) -> None:
-    """Draw a point as a ring with a dot, a box as a double line, a region as a dotted edge."""
-    draw = ImageDraw.Draw(picture)
+) -> tuple[int, int, int, int]:
+    """Draw a point as a ring with a dot, a box as a double line, a region as a dotted edge.
+
+    Returns:
+        The box of what was drawn.
+    """
+    draw, small = ImageDraw.Draw(picture), max(picture.size) < SMALL // 2
     if isinstance(prompt, Point):
-        x, y = prompt.x * scale[0], prompt.y * scale[1]
-        for radius, ink in (
-            (9, (255, 255, 255)),
-            (7, colour),
-            (4, (255, 255, 255)),
-            (2, (0, 0, 0)),
-        ):
+        x, y = round(prompt.x * scale[0]), round(prompt.y * scale[1])
+        radii = (6, 5, 3, 2) if small else (9, 7, 4, 2)
+        for radius, ink in zip(radii, (PAPER, colour, PAPER, INK), strict=True):
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink)
-    elif isinstance(prompt, Box):
-        box = (
-            prompt.x0 * scale[0],
-            prompt.y0 * scale[1],
-            prompt.x1 * scale[0],
-            prompt.y1 * scale[1],
-        )
-        box = (box[0], box[1], max(box[0], box[2] - 1), max(box[1], box[3] - 1))
-        draw.rectangle(box, outline=(255, 255, 255), width=5)
-        inner = (box[0] + 1, box[1] + 1, max(box[0] + 1, box[2] - 1), max(box[1] + 1, box[3] - 1))
-        draw.rectangle(inner, outline=colour, width=3)
-    else:
-        _dotted_edge(picture, _cover(prompt.mask, (picture.height, picture.width)), colour)
+        return (x - radii[0], y - radii[0], x + radii[0], y + radii[0])
+    if isinstance(prompt, Box):
+        x0, y0 = round(prompt.x0 * scale[0]), round(prompt.y0 * scale[1])
+        x1 = max(x0, round(prompt.x1 * scale[0]) - 1)
+        y1 = max(y0, round(prompt.y1 * scale[1]) - 1)
+        draw.rectangle((x0, y0, x1, y1), outline=PAPER, width=3 if small else 5)
+        inner = (x0 + 1, y0 + 1, max(x0 + 1, x1 - 1), max(y0 + 1, y1 - 1))
+        draw.rectangle(inner, outline=colour, width=1 if small else 3)
+        return (x0, y0, x1, y1)
+    cover = _cover(prompt.mask, (picture.height, picture.width))
+    _dotted_edge(picture, cover, colour)
+    return cover.getbbox() or (0, 0, 0, 0)
 
 
 def _dotted_edge(picture: Image.Image, cover: Image.Image, colour: Colour) -> None:
     solid = cover.point(lambda value: 255 if value > 127 else 0)
     edge = _without(solid.filter(ImageFilter.MaxFilter(5)), solid)
     rows, columns = np.indices((picture.height, picture.width))
-    dotted = Image.fromarray(
-        np.where((rows + columns) // 6 % 2, np.asarray(edge), 0).astype(np.uint8)
-    )
-    picture.paste((255, 255, 255), mask=edge)
-    picture.paste(colour, mask=dotted)
+    dots = np.where((rows + columns) // 6 % 2, np.asarray(edge), 0)  # (h, w)
+    picture.paste(PAPER, mask=edge)
+    picture.paste(colour, mask=Image.fromarray(dots.astype(np.uint8)))

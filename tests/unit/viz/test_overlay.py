@@ -10,7 +10,7 @@ from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Region
 from deixis.structures.samples import Question, Sample
 from deixis.viz.overlay import card, colours_of, contact_sheet, overlay, overlay_frames
-from deixis.viz.painting import PALETTE
+from deixis.viz.painting import FILL, PALETTE
 
 GREY = np.full((40, 60, 3), 128, np.uint8)
 
@@ -47,7 +47,7 @@ def test_the_pixels_of_a_target_take_its_colour_and_all_others_do_not():
     scale = 384 / 60
     inside = np.array(shown.getpixel((12 + int(37 * scale), 12 + int(16 * scale))))
     outside = np.array(shown.getpixel((12 + int(10 * scale), 12 + int(30 * scale))))
-    expected = 0.5 * np.array(colours_of(found)[0]) + 0.5 * 128
+    expected = FILL * np.array(colours_of(found)[0]) + (1 - FILL) * 128
     assert np.abs(inside - expected).max() <= 2
     assert np.ptp(outside) == 0  # still grey
 

@@ -1,9 +1,9 @@
 """Writes the true answer: every target named once in reading order, the conclusion last."""
 
+from deixis.scenes.asked import Asked, Hit, Truth
 from deixis.scenes.facts import Facts
 from deixis.scenes.meaning import Described, Which
-from deixis.scenes.truth import Asked, Hit, Truth
-from deixis.scenes.wording import listed, part_noun, with_article
+from deixis.scenes.wording import is_several, listed, part_noun, with_accent, with_article
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.numbering import image_name
 
@@ -20,8 +20,7 @@ def thing_phrase(facts: Facts, thing: int) -> str:
     if any(other.pattern != mine.pattern for other in alike):
         text = f"{mine.pattern} {text}"
     if mine.accent and any(other.pattern == mine.pattern for other in alike):
-        part, colour = mine.accent
-        text = f"{text} with {with_article(f'{colour} {part}')}"
+        text = f"{text} {with_accent(mine.accent, mine.category)}"
     return text
 
 
@@ -37,12 +36,11 @@ def hit_phrase(facts: Facts, hit: Hit) -> str:
 
 
 def absent_phrase(which: Which) -> str:
-    """Return "green kite" or "handle of the green kite"."""
+    """Return "green kite" or "handle of a green kite"."""
     text = described_phrase(which.described)
     if which.part is None:
         return text
-    owner = which.described.category
-    return f"{part_noun(which.part, owner) if owner else which.part} of the {text}"
+    return f"{part_noun(which.part, which.described.category)} of {with_article(text)}"
 
 
 def described_phrase(described: Described) -> str:
@@ -50,7 +48,7 @@ def described_phrase(described: Described) -> str:
     text = described.category or "thing"
     text = " ".join(filter(None, (described.pattern, described.colour, text)))
     if described.accent:
-        text = f"{text} with {with_article(f'{described.accent[1]} {described.accent[0]}')}"
+        text = f"{text} {with_accent(described.accent, described.category)}"
     return f"{text} to {described.use}" if described.use else text
 
 
@@ -92,14 +90,17 @@ def _none(facts: Facts, asked: Asked, which: Which) -> str:
         where = f" in {image_name(asked.frames[0])}"
     elif len(facts.spans) > 1:
         where = " in any image"
-    return f"There is no {absent_phrase(which)}{where}."
+    several = is_several(which.part, which.described.category)
+    return f"There {'are' if several else 'is'} no {absent_phrase(which)}{where}."
 
 
 def _conclude(asked: Asked, conclusion: str) -> str:
-    subject = "It"
-    verb = "is"
+    """Return the last sentence, whose last mention of the conclusion is its end."""
+    subject, verb = "It", "is"
     if len(asked.pointed) > 1:
         subject = f"[{asked.pointed[asked.about].prompt.object_id}]"
+    elif asked.which and is_several(asked.which[0].part, asked.which[0].described.category):
+        subject, verb = "They", "are"
     match asked.rule:
         case "count" | "told number":
             return f"There {'is' if conclusion == '1' else 'are'} {conclusion}."

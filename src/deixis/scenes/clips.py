@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
+from deixis.scenes.asked import Asked
 from deixis.scenes.facts import Facts
 from deixis.scenes.meaning import Described, Which
 from deixis.scenes.motion import MOTIONS, motion_holds
 from deixis.scenes.proposing import Kind, pick_part, pick_thing, words
-from deixis.scenes.truth import Asked
 
 
 def _appearance(facts: Facts, rng: Random) -> Iterator[Asked]:

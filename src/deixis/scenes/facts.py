@@ -4,8 +4,8 @@ Everything that a question claims is proved here, with margins: a truth must not
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,40 +18,40 @@ CLEAR_THING = 30  # visible pixels from which a thing may be asked about
 CLEAR_PART = 20
 STEP = 8.0  # pixels by which two centres must differ along a direction
 RATIO = 1.25  # by which two sizes must differ
+PART_CODES = {part: code for code, part in enumerate(PART_NAMES, 1)}
 USES = {category.name: category.use for category in CATEGORIES}
 
 
-@dataclass(frozen=True, slots=True)
 class Measured:
     """One frame: visible pixels per thing and part, and where each thing's pixels are."""
 
-    parts: np.ndarray  # (T, P) pixels; column 0 = no named part
-    areas: np.ndarray  # (T,) pixels
-    centres: np.ndarray  # (T, 2) x, y of the visible pixels
-    boxes: np.ndarray  # (T, 4) half-open x0, y0, x1, y1
-
-    @classmethod
-    def of(cls, rendering: Rendering, things: int) -> "Measured":
-        """Measure one rendering; ``things`` is one more than the largest thing id."""
-        height, width = rendering.things.shape
+    def __init__(self, rendering: Rendering, things: int) -> None:
+        """Count the pixels of a rendering; ``things`` is one more than the largest thing id."""
         num_parts = len(PART_NAMES) + 1
-        owner = rendering.things.astype(np.intp)
-        parts = np.bincount(
-            (owner * num_parts + rendering.parts).ravel(), minlength=things * num_parts
-        ).reshape(things, num_parts)
-        columns = np.bincount(
-            (owner * width + np.arange(width)).ravel(), minlength=things * width
-        ).reshape(things, width)
-        rows = np.bincount(
-            (owner * height + np.arange(height)[:, None]).ravel(), minlength=things * height
-        ).reshape(things, height)
-        areas = parts.sum(1)
-        safe = np.maximum(areas, 1)
-        centres = np.stack(
-            (columns @ (np.arange(width) + 0.5) / safe, rows @ (np.arange(height) + 0.5) / safe), 1
-        )
-        boxes = np.stack((*_ends(columns), *_ends(rows)), 1)[:, [0, 2, 1, 3]]
-        return cls(parts, areas, centres, boxes)
+        self._owner = rendering.things.astype(np.intp)
+        self._things = things
+        codes = (self._owner * num_parts + rendering.parts).ravel()
+        counts = np.bincount(codes, minlength=things * num_parts).reshape(things, num_parts)
+        self.parts: list[list[int]] = counts.tolist()  # (T, P); column 0 = no named part
+        self.areas: list[int] = counts.sum(1).tolist()  # (T,)
+
+    @cached_property
+    def places(self) -> list[tuple[float, float, int, int, int, int]]:
+        """For each thing the centre x, y and the half-open box x0, y0, x1, y1 of its pixels."""
+        height, width = self._owner.shape
+        columns = self._histogram(width, np.arange(width))
+        rows = self._histogram(height, np.arange(height)[:, None])
+        areas = np.maximum(self.areas, 1)
+        x = columns @ (np.arange(width) + 0.5) / areas
+        y = rows @ (np.arange(height) + 0.5) / areas
+        (x0, x1), (y0, y1) = _ends(columns), _ends(rows)
+        values = (each.tolist() for each in (x, y, x0, y0, x1, y1))
+        return list(zip(*values, strict=True))
+
+    def _histogram(self, bins: int, place: np.ndarray) -> np.ndarray:
+        """Count each thing's pixels (T, bins) along one axis."""
+        codes = (self._owner * bins + place).ravel()
+        return np.bincount(codes, minlength=self._things * bins).reshape(self._things, bins)
 
 
 def _ends(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +72,7 @@ class Facts:
         self._measured: dict[int, Measured] = {}
         self.placed = [{p.thing.id: p for p in view.placed} for view in world.views]
         starts = np.cumsum((0, *world.lengths)).tolist()
-        self.spans = tuple(range(a, b) for a, b in zip(starts, starts[1:], strict=False))
+        self.spans = tuple(range(a, b) for a, b in pairwise(starts))
 
     @property
     def is_clip(self) -> bool:
@@ -87,9 +87,7 @@ class Facts:
     def measured(self, frame: int) -> Measured:
         """Return what one frame shows."""
         if frame not in self._measured:
-            self._measured[frame] = Measured.of(
-                self.renderings[frame], max(self.things, default=0) + 1
-            )
+            self._measured[frame] = Measured(self.renderings[frame], max(self.things) + 1)
         return self._measured[frame]
 
     # -- one thing in one frame --------------------------------------------------------------
@@ -97,25 +95,23 @@ class Facts:
     def area(self, thing: int, frame: int, part: str | None = None) -> int:
         """Return the number of visible pixels."""
         if part is None:
-            return int(self.measured(frame).areas[thing])
-        return int(self.measured(frame).parts[thing, PART_NAMES.index(part) + 1])
+            return self.measured(frame).areas[thing]
+        return self.measured(frame).parts[thing][PART_CODES[part]]
 
     def centre(self, thing: int, frame: int) -> tuple[float, float]:
         """Return the centre (x, y) of the visible pixels."""
-        x, y = self.measured(frame).centres[thing]
-        return float(x), float(y)
+        return self.measured(frame).places[thing][:2]
 
     def box(self, thing: int, frame: int) -> tuple[int, int, int, int]:
         """Return the tight half-open box of the visible pixels."""
-        x0, y0, x1, y1 = self.measured(frame).boxes[thing].tolist()
-        return x0, y0, x1, y1
+        return self.measured(frame).places[thing][2:]
 
     def pixels(self, thing: int, frame: int, part: str | None = None) -> np.ndarray:
         """Return the visible pixels, bool (H, W)."""
         rendering = self.renderings[frame]
         inside = rendering.things == thing
         if part is not None:
-            inside &= rendering.parts == PART_NAMES.index(part) + 1
+            inside &= rendering.parts == PART_CODES[part]
         return inside
 
     def masks(self, thing: int, frames: Sequence[int], part: str | None = None) -> dict[int, Mask]:
@@ -129,8 +125,9 @@ class Facts:
         """Return the frames in which each thing has any visible pixel; unseen things left out."""
         seen: dict[int, list[int]] = {}
         for frame in frames:
-            for thing in np.flatnonzero(self.measured(frame).areas[1:]).tolist():
-                seen.setdefault(thing + 1, []).append(frame)
+            for thing, area in enumerate(self.measured(frame).areas):
+                if thing and area:
+                    seen.setdefault(thing, []).append(frame)
         return dict(sorted(seen.items()))
 
     def clear(self, thing: int, frames: Sequence[int], part: str | None = None) -> bool:

@@ -6,6 +6,8 @@ mirrored or re-ordered world. Nothing here knows words.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
 
 from deixis.scenes.facts import RATIO, STEP, USES, Facts
 from deixis.scenes.motion import motion_holds
@@ -64,14 +66,16 @@ class Which:
 
     def looser(self) -> list["Which"]:
         """Return the descriptions that say one thing less; the part stays."""
-        said = [(name, getattr(self.described, name)) for name in Described.__slots__]
-        fewer = [
-            replace(self, described=replace(self.described, **{name: None}))
-            for name, value in said
-            if value is not None
-        ]
-        where = ("relation", "extreme", "ordinal", "motion")
-        fewer += [replace(self, **{n: None}) for n in where if getattr(self, n) is not None]
+        unsaid: dict[str, Any]
+        fewer = []
+        for name in ("category", "colour", "pattern", "accent", "use"):
+            if getattr(self.described, name) is not None:
+                unsaid = {name: None}
+                fewer.append(replace(self, described=replace(self.described, **unsaid)))
+        for name in ("relation", "extreme", "ordinal", "motion"):
+            if getattr(self, name) is not None:
+                unsaid = {name: None}
+                fewer.append(replace(self, **unsaid))
         return fewer
 
 
@@ -99,9 +103,7 @@ def larger(facts: Facts, a: Appearance, b: Appearance) -> bool | None:
     return False if sizes[0] < sizes[1] and roots[1] >= RATIO * roots[0] else None
 
 
-def matches(
-    facts: Facts, described: Described, frames: Sequence[int]
-) -> list[Appearance] | None:
+def matches(facts: Facts, described: Described, frames: Sequence[int]) -> list[Appearance] | None:
     """Return every appearance of what is like this; None if one of them hardly shows."""
     found = []
     for thing, shown in facts.shown(frames).items():
@@ -189,7 +191,7 @@ def _along(facts: Facts, appearance: Appearance, dx: int, dy: int) -> float:
 
 def _gaps(facts: Facts, ordered: Sequence[Appearance], side: str) -> bool:
     places = [_along(facts, a, *SIDES[side]) for a in ordered]
-    return all(a - b >= STEP for a, b in zip(places, places[1:], strict=False))
+    return all(a - b >= STEP for a, b in pairwise(places))
 
 
 def _with_part(facts: Facts, found: list[Appearance], part: str) -> list[Appearance] | None:

@@ -1,5 +1,7 @@
 """What a thing does in a clip, in the words that questions use; None where it could be disputed."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from deixis.scenes.facts import RATIO, Facts
@@ -62,11 +64,12 @@ def _enters(facts: Facts, thing: int, place: int) -> bool | None:
     """Judge by the first frames; only those that come in after the clip began are counted."""
     motions = facts.world.motions
     late = {t: m.first for t, m in motions.items() if m.kind == "enters late"}
-    if any(m.first > 0 or m.kind == "leaves and returns" for t, m in motions.items() if t not in late):
+    others = [m for t, m in motions.items() if t not in late]
+    if any(m.first > 0 or m.kind == "leaves and returns" for m in others):
         return None
     order = sorted(late, key=late.__getitem__)
     firsts = [late[t] for t in order]
-    if any(b - a < APART for a, b in zip(firsts, firsts[1:], strict=False)):
+    if any(b - a < APART for a, b in pairwise(firsts)):
         return None
     return len(order) > place and order[place] == thing
 

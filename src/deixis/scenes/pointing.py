@@ -6,11 +6,11 @@ from random import Random
 
 import numpy as np
 
+from deixis.scenes.asked import Asked, Pointed
 from deixis.scenes.facts import CLEAR_PART, CLEAR_THING, Facts
 from deixis.scenes.meaning import SIDES
-from deixis.scenes.motion import MOTIONS
+from deixis.scenes.motion import ENTERS, MOTIONS, motion_holds
 from deixis.scenes.proposing import Kind
-from deixis.scenes.truth import Asked, Pointed
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Prompt, Region
 
@@ -35,7 +35,7 @@ def draw_prompt(
         i = rng.randrange(len(rows))
         return Point(image=frame, x=columns[i] + 0.5, y=rows[i] + 0.5, object_id=1)
     height, width = inside.shape
-    rows, columns = inside.any(1).nonzero()[0], inside.any(0).nonzero()[0]
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     off = [rng.randint(-JITTER, JITTER) for _ in range(4)]
     x0, y0 = max(0, int(columns[0]) + off[0]), max(0, int(rows[0]) + off[1])
     x1, y1 = min(width, int(columns[-1]) + 1 + off[2]), min(height, int(rows[-1]) + 1 + off[3])
@@ -49,9 +49,7 @@ def _core(inside: np.ndarray) -> np.ndarray:
     core = inside
     for _ in range(2):
         padded = np.pad(core, 1)
-        less = (
-            core & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        )
+        less = core & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
         if not less.any():
             break
         core = less
@@ -122,13 +120,7 @@ def _pair(kind: str, rule: str, details: tuple[str, ...] = ("",)):
 
 REGION = {
     "what": Kind(offer=_offer("what", "told category", STILL), weight=0.2),
-    "colour": Kind(
-        offer=_mixed(
-            _offer("colour", "told colour", STILL),
-            _offer("colour", "told colour", STILL),
-        ),
-        weight=0.2,
-    ),
+    "colour": Kind(offer=_offer("colour", "told colour", STILL), weight=0.2),
     "part": Kind(offer=_offer("part", "told part", STILL, numbers=(1,), parts=True), weight=0.2),
     "relation": Kind(
         offer=_mixed(
@@ -142,7 +134,18 @@ REGION = {
     "outline": Kind(offer=_offer("outline", "outline", STILL), weight=0.2),
 }
 
-SOME_MOTIONS = tuple(m for m in MOTIONS if not m.startswith("enters ") or m == "enters late")
+PLAIN_MOTIONS = tuple(motion for motion in MOTIONS if motion not in ENTERS)
+
+
+def _does(facts: Facts, rng: Random) -> Iterator[Asked]:
+    """Whether the pointed thing does something: as often true as not."""
+    wanted = rng.random() < 0.5
+    for asked in _offer("motion", "told motion", MOVING)(facts, rng):
+        thing = asked.pointed[asked.about].thing
+        fit = [m for m in PLAIN_MOTIONS if motion_holds(facts, thing, m) is wanted]
+        if fit:
+            yield replace(asked, detail=rng.choice(fit))
+
 
 PIXELQA = {
     "what": Kind(offer=_offer("what", "told category", MOVING), weight=0.25),
@@ -153,7 +156,8 @@ PIXELQA = {
     "motion": Kind(
         offer=_mixed(
             _offer("motion", "told direction", MOVING),
-            _offer("motion", "told motion", MOVING, details=SOME_MOTIONS),
+            _does,
+            _does,
         ),
         weight=0.3,
     ),

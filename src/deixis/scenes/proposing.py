@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
+from typing import Any
 
+from deixis.scenes.asked import Asked, Truth
 from deixis.scenes.catalogue import (
     BY_NAME,
     CATEGORIES,
@@ -18,12 +20,17 @@ from deixis.scenes.catalogue import (
     PATTERNS,
 )
 from deixis.scenes.facts import Facts
-from deixis.scenes.meaning import Described, Which, needs_every_word, shares
-from deixis.scenes.truth import Asked, Truth, truth_of
+from deixis.scenes.meaning import Described, Which, matches, needs_every_word, shares
+from deixis.scenes.truth import truth_of
 
 TRIES = 24
 
 Offer = Callable[[Facts, Random], Iterator[Asked]]
+
+
+def always(facts: Facts) -> bool:
+    """Every world will do."""
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,7 @@ class Kind:
         shared: every target must share its category or colour with another thing in view.
         wordy: prefer descriptions of which no word could be left out.
         novel: whether a meaning must, must not, or may use held-out pairs.
+        ready: says whether a world has what the kind needs; otherwise it is not drawn first.
     """
 
     offer: Offer
@@ -43,6 +51,7 @@ class Kind:
     shared: bool = False
     wordy: bool = False
     novel: bool | None = False
+    ready: Callable[[Facts], bool] = always
 
 
 def settle(facts: Facts, kind: Kind, rng: Random) -> tuple[Asked, Truth] | None:
@@ -103,6 +112,28 @@ def words(facts: Facts, rng: Random, thing: int) -> Described:
     return replace(plain_words(facts, thing), pattern=drawn.pattern)
 
 
+def own_words(
+    facts: Facts, rng: Random, thing: int, frames: Sequence[int], *, terse: bool = False
+) -> Described | None:
+    """Return words that pick this thing alone (terse: one, if it suffices); None if none do."""
+    drawn = facts.things[thing]
+    plain = plain_words(facts, thing)
+    short = [Described(category=drawn.category), Described(colour=drawn.colour)]
+    long = [plain, plain, Described(category=drawn.category, pattern=drawn.pattern)]
+    if drawn.accent:
+        long.append(Described(category=drawn.category, accent=drawn.accent))
+    rng.shuffle(short)
+    rng.shuffle(long)
+    full = replace(plain, pattern=drawn.pattern, accent=drawn.accent)
+    if terse:
+        long = short + long
+    for described in (*long, replace(plain, pattern=drawn.pattern), full):
+        found = matches(facts, described, frames)
+        if found and all(other == thing for other, _ in found):
+            return described
+    return None
+
+
 def few_words(facts: Facts, rng: Random, thing: int, *, least: int = 0) -> Described:
     """Return nought to two true words about a thing, at least ``least``."""
     drawn, roll = facts.things[thing], rng.random()
@@ -123,7 +154,8 @@ def near_miss(rng: Random, described: Described) -> Described:
         "pattern": PATTERNS,
     }[name]
     others = [word for word in pool if word != getattr(described, name)]
-    return replace(described, **{name: rng.choice(others)})
+    changed: dict[str, Any] = {name: rng.choice(others)}
+    return replace(described, **changed)
 
 
 def pick_part(facts: Facts, rng: Random, thing: int, *, held_out: bool = False) -> str:

@@ -8,6 +8,7 @@ from random import Random
 
 from deixis.errors import DataError
 from deixis.scenes.answering import write_answer
+from deixis.scenes.asked import Asked, Truth
 from deixis.scenes.clips import CLIP
 from deixis.scenes.facts import Facts
 from deixis.scenes.pointing import PIXELQA, REGION
@@ -15,7 +16,7 @@ from deixis.scenes.proposing import Kind, settle
 from deixis.scenes.referring import ABSENT, COMPOSE, MANY, REFER
 from deixis.scenes.render import Rendering, render
 from deixis.scenes.sets import MULTI, PLAIN
-from deixis.scenes.truth import Asked, Truth, truth_of
+from deixis.scenes.truth import truth_of
 from deixis.scenes.wording import Words
 from deixis.scenes.world import World, WorldKey, draw_world
 from deixis.structures.answers import GroundedAnswer
@@ -90,7 +91,7 @@ def answer_again(
     """Work out the answer of a question anew; None where it cannot be proved."""
     facts = Facts(world, renderings)
     truth = truth_of(facts, asked)
-    return truth and write_answer(facts, asked, truth)
+    return None if truth is None else write_answer(facts, asked, truth)
 
 
 def image_set(world: World, renderings: tuple[Rendering, ...]) -> ImageSet:

@@ -3,21 +3,23 @@ compose."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from random import Random
 
-from deixis.scenes.catalogue import BY_NAME
+from deixis.scenes.asked import Asked
+from deixis.scenes.catalogue import BY_NAME, HELD_OUT_COLOURS
 from deixis.scenes.facts import USES, Facts
-from deixis.scenes.meaning import ENDS, SIDES, SIZES, Described, Which
+from deixis.scenes.meaning import ENDS, SIDES, SIZES, Described, Which, lies, shares
 from deixis.scenes.proposing import (
     Kind,
     few_words,
     near_miss,
+    own_words,
     pick_part,
     pick_thing,
     plain_words,
     words,
 )
-from deixis.scenes.truth import Asked
 
 # -- descriptions of one thing -------------------------------------------------------------------
 
@@ -29,11 +31,16 @@ def by_attribute(facts: Facts, rng: Random, frames: tuple[int, ...]) -> Which:
 
 def by_relation(facts: Facts, rng: Random, frames: tuple[int, ...]) -> Which:
     """Describe a thing by where it stands beside another."""
-    thing, other = (pick_thing(facts, rng, frames) for _ in range(2))
-    of = few_words(facts, rng, other, least=1)
-    return Which(
-        described=few_words(facts, rng, thing), relation=(rng.choice(list(SIDES)), of)
-    )
+    which = Which()
+    for _ in range(6):
+        frame = rng.choice(frames)
+        thing, other = (pick_thing(facts, rng, (frame,)) for _ in range(2))
+        sides = [side for side in SIDES if lies(facts, thing, side, other, frame)]
+        of = own_words(facts, rng, other, (frame,), terse=True) if sides else None
+        if of is not None:
+            which = Which(described=few_words(facts, rng, thing), relation=(rng.choice(sides), of))
+            break
+    return which
 
 
 def by_extreme(facts: Facts, rng: Random, frames: tuple[int, ...]) -> Which:
@@ -107,13 +114,16 @@ def _list(facts: Facts, rng: Random) -> Iterator[Asked]:
     frames = tuple(facts.frames)
     things = list(facts.shown(frames))
     while len(things) >= 2:
-        number = min(rng.choice((2, 2, 3, 3, 4, 5)), len(things))
+        number = rng.choice((2, 2, 3, 3, 4, 4, 5))
         which = []
-        for thing in rng.sample(things, number):
-            described = words(facts, rng, thing) if rng.random() < 0.3 else None
-            part = pick_part(facts, rng, thing) if rng.random() < 0.12 else None
-            which.append(Which(described=described or plain_words(facts, thing), part=part))
-        yield Asked(rule="each", kind="list", which=tuple(which), frames=frames)
+        for thing in rng.sample(things, len(things)):
+            described = own_words(facts, rng, thing, frames)
+            part = pick_part(facts, rng, thing) if number < 4 and rng.random() < 0.1 else None
+            if described is None or (number > 3 and described.accent):
+                continue
+            if shares(facts, thing, frames):
+                which.append(Which(described=described, part=part))
+        yield Asked(rule="each", kind="list", which=tuple(which[:number]), frames=frames)
 
 
 def _all(facts: Facts, rng: Random) -> Iterator[Asked]:
@@ -140,7 +150,7 @@ def _parts(facts: Facts, rng: Random) -> Iterator[Asked]:
     while True:
         thing = pick_thing(facts, rng, frames)
         if rng.random() < 0.6:
-            which = Which(described=words(facts, rng, thing))
+            which = Which(described=own_words(facts, rng, thing, frames) or Described())
             yield Asked(rule="parts", kind="parts", which=(which,), frames=frames)
         else:
             described = Described(category=facts.things[thing].category)
@@ -216,7 +226,9 @@ def _perhaps_part(rng: Random, described: Described) -> Which:
 
 
 ABSENT = {
-    f"{verdict}:{where}": Kind(offer=offer(where), weight=weight)
+    f"{verdict}:{where}": Kind(
+        offer=offer(where), weight=weight, ready=partial(_possible, where=where)
+    )
     for verdict, offer in (("absent", _missing), ("present", _there))
     for where, weight in (("image", 1.0), ("one", 0.5), ("any", 0.5))
 }
@@ -226,13 +238,14 @@ ABSENT = {
 
 def _new_part(facts: Facts, rng: Random) -> Iterator[Asked]:
     frames = tuple(facts.frames)
-    owners = [t for t, drawn in facts.things.items() if BY_NAME[drawn.category].extra]
+    owners = [t.id for t in facts.things.values() if BY_NAME[t.category].extra in t.parts]
     while owners:
         thing = rng.choice(owners)
         described = few_words(facts, rng, thing, least=1)
         which = Which(described=described, part=pick_part(facts, rng, thing, held_out=True))
         if described.category is None:
-            which = replace(which, described=replace(described, category=facts.things[thing].category))
+            named = replace(described, category=facts.things[thing].category)
+            which = replace(which, described=named)
         yield Asked(rule="one", kind="part", which=(which,), frames=frames)
 
 
@@ -252,9 +265,16 @@ def _new_colour(facts: Facts, rng: Random) -> Iterator[Asked]:
         yield Asked(rule="one", kind="colour", which=(which,), frames=frames)
 
 
-COMPOSE = {
-    "colour": Kind(offer=_new_colour, weight=0.45, shared=True, novel=True),
-    "part": Kind(offer=_new_part, weight=0.25, novel=True),
-    "form": Kind(offer=_new_form, weight=0.3, shared=True, wordy=True, novel=False),
-}
+def _has_new_colour(facts: Facts) -> bool:
+    return any((t.category, t.colour) in HELD_OUT_COLOURS for t in facts.things.values())
 
+
+def _has_new_part(facts: Facts) -> bool:
+    return any(BY_NAME[t.category].extra in t.parts for t in facts.things.values())
+
+
+COMPOSE = {
+    "colour": Kind(offer=_new_colour, weight=0.4, shared=True, novel=True, ready=_has_new_colour),
+    "part": Kind(offer=_new_part, weight=0.4, novel=True, ready=_has_new_part),
+    "form": Kind(offer=_new_form, weight=0.2, shared=True, wordy=True, novel=False),
+}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
+from deixis.scenes.asked import Asked, Pointed
 from deixis.scenes.facts import USES, Facts
 from deixis.scenes.meaning import ENDS, SIDES, SIZES, Described, Which
 from deixis.scenes.pointing import draw_prompt
@@ -11,12 +12,13 @@ from deixis.scenes.proposing import (
     Kind,
     few_words,
     near_miss,
+    own_words,
     pick_part,
     pick_thing,
     plain_words,
     words,
 )
-from deixis.scenes.truth import Asked, Pointed
+from deixis.scenes.referring import by_relation
 
 
 def _functional(facts: Facts, rng: Random) -> Iterator[Asked]:
@@ -28,12 +30,10 @@ def _functional(facts: Facts, rng: Random) -> Iterator[Asked]:
         if rng.random() < 0.4:
             described = replace(described, colour=drawn.colour)
         if rng.random() < 0.6:
-            yield Asked(
-                rule="which image", kind="functional", which=(Which(described=described),), frames=frames
-            )
+            rule, which = "which image", Which(described=described)
         else:
-            which = Which(described=Described(use=described.use))
-            yield Asked(rule="category", kind="functional", which=(which,), frames=frames)
+            rule, which = "category", Which(described=Described(use=described.use))
+        yield Asked(rule=rule, kind="functional", which=(which,), frames=frames)
 
 
 def _spatial(facts: Facts, rng: Random) -> Iterator[Asked]:
@@ -41,12 +41,7 @@ def _spatial(facts: Facts, rng: Random) -> Iterator[Asked]:
     frames = tuple(facts.frames)
     while True:
         frame = rng.choice(frames)
-        thing, other = (pick_thing(facts, rng, (frame,)) for _ in range(2))
-        of = few_words(facts, rng, other, least=1)
-        which = Which(
-            described=few_words(facts, rng, thing, least=int(rng.random() < 0.8)),
-            relation=(rng.choice(list(SIDES)), of),
-        )
+        which = by_relation(facts, rng, (frame,))
         if rng.random() < 0.6:
             yield Asked(rule="which image", kind="spatial", which=(which,), frames=frames)
             continue
@@ -117,7 +112,12 @@ def _identity(facts: Facts, rng: Random) -> Iterator[Asked]:
             if prompt is not None:
                 yield replace(asked, pointed=(Pointed(prompt=prompt, thing=thing),))
         else:
-            yield replace(asked, which=(Which(described=words(facts, rng, thing)),))
+            described = own_words(facts, rng, thing, (home,)) or Described()
+            yield replace(asked, which=(Which(described=described),))
+
+
+def _repeats(facts: Facts) -> bool:
+    return any(len(shown) > 1 for shown in facts.shown(facts.frames).values())
 
 
 MULTI = {
@@ -125,17 +125,18 @@ MULTI = {
     "spatial": Kind(offer=_spatial, weight=0.2, shared=True, wordy=True),
     "numerical": Kind(offer=_numerical, weight=0.2, shared=True),
     "open": Kind(offer=_open, weight=0.2, shared=True),
-    "identity": Kind(offer=_identity, weight=0.2, shared=True),
+    "identity": Kind(offer=_identity, weight=0.9, shared=True, ready=_repeats),
 }
 
 # -- a word only ---------------------------------------------------------------------------------
 
 
-def _scope(facts: Facts, rng: Random) -> dict[str, object]:
-    """Return the covered frames: all, or one that is named."""
+def _silent(facts: Facts, rng: Random, kind: str) -> Asked:
+    """Begin a question for a word only, about all frames or about one that is named."""
+    asked = Asked(rule="count", kind=kind, frames=tuple(facts.frames), silent=True)
     if len(facts.frames) == 1 or rng.random() < 0.5:
-        return {"frames": tuple(facts.frames), "named": False}
-    return {"frames": (rng.choice(facts.frames),), "named": True}
+        return asked
+    return replace(asked, frames=(rng.choice(facts.frames),), named=True)
 
 
 def _silent_count(facts: Facts, rng: Random) -> Iterator[Asked]:
@@ -146,17 +147,14 @@ def _silent_count(facts: Facts, rng: Random) -> Iterator[Asked]:
             described = near_miss(rng, described)
         elif roll < 0.2:
             described = Described()
-        yield Asked(
-            rule="count", kind="count", which=(Which(described=described),), silent=True,
-            **_scope(facts, rng),
-        )
+        yield replace(_silent(facts, rng, "count"), which=(Which(described=described),))
 
 
 def _silent_colour(facts: Facts, rng: Random) -> Iterator[Asked]:
     """What colour the only mug, the largest mug or its handle has."""
     while True:
-        scope = _scope(facts, rng)
-        drawn = facts.things[pick_thing(facts, rng, scope["frames"])]
+        asked = _silent(facts, rng, "colour")
+        drawn = facts.things[pick_thing(facts, rng, asked.frames)]
         which = Which(described=Described(category=drawn.category))
         roll = rng.random()
         if roll < 0.3:
@@ -165,17 +163,16 @@ def _silent_colour(facts: Facts, rng: Random) -> Iterator[Asked]:
             which = replace(which, described=Described(), extreme=rng.choice((*ENDS, *SIZES)))
         elif roll < 0.7:
             which = replace(which, part=pick_part(facts, rng, drawn.id))
-        yield Asked(rule="colour", kind="colour", which=(which,), silent=True, **scope)
+        yield replace(asked, rule="colour", which=(which,))
 
 
 def _silent_yesno(facts: Facts, rng: Random) -> Iterator[Asked]:
     """Is there one; is it left of the other. The near misses make for as many no as yes."""
     while True:
-        scope = _scope(facts, rng)
-        asked = Asked(rule="exists", kind="yesno", silent=True, **scope)
+        asked = replace(_silent(facts, rng, "yesno"), rule="exists")
         thing = rng.choice(list(facts.things))
-        if len(scope["frames"]) == 1 and rng.random() < 0.4:
-            other = pick_thing(facts, rng, scope["frames"])
+        if len(asked.frames) == 1 and rng.random() < 0.4:
+            other = pick_thing(facts, rng, asked.frames)
             pair = tuple(Which(described=few_words(facts, rng, t, least=1)) for t in (thing, other))
             yield replace(asked, rule="side", which=pair, detail=rng.choice(list(SIDES)))
             continue
@@ -194,19 +191,18 @@ def _silent_which(facts: Facts, rng: Random) -> Iterator[Asked]:
             if rule == "which image" and rng.random() < 0.3:
                 drawn = facts.things[pick_thing(facts, rng, facts.frames)]
                 described = Described(use=USES[drawn.category])
-            yield Asked(
-                rule=rule, kind="which", which=(Which(described=described),),
-                frames=tuple(facts.frames), silent=True,
-            )
+            which = Which(described=described)
+            frames = tuple(facts.frames)
+            yield Asked(rule=rule, kind="which", which=(which,), frames=frames, silent=True)
             continue
-        scope = _scope(facts, rng)
-        thing, other = (pick_thing(facts, rng, scope["frames"]) for _ in range(2))
+        asked = _silent(facts, rng, "which")
+        thing, other = (pick_thing(facts, rng, asked.frames) for _ in range(2))
         colour = facts.things[thing].colour if rng.random() < 0.5 else None
         which = Which(described=Described(colour=colour), extreme=rng.choice((*ENDS, *SIZES)))
         if rng.random() < 0.3:
             relation = (rng.choice(list(SIDES)), plain_words(facts, other))
             which = Which(described=Described(colour=colour), relation=relation)
-        yield Asked(rule="category", kind="which", which=(which,), silent=True, **scope)
+        yield replace(asked, rule="category", which=(which,))
 
 
 PLAIN = {

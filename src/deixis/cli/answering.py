@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deixis.cli.asking import Asked, check_settings, read_sample
 from deixis.cli.installed import check_model
 from deixis.errors import ConfigError
+from deixis.reasoning.memory import ObjectMemory
 from deixis.structures.numbering import frame_key, image_name, ordinal
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def ask(asked: Asked, settings: Settings, *, chat: bool, batch: Path | None) -> 
 def answer_once(asked: Asked, settings: Settings) -> None:
     """Answer one question."""
     check_settings(settings.device, settings.dtype, settings.out)
-    sample = read_sample(asked)
-    check_handles(sample)
+    sample = numbered(read_sample(asked), ObjectMemory())
     settings.check()
     with stdout_kept():
         reasoner = load_reasoner(settings)
@@ -77,17 +77,16 @@ def answer_once(asked: Asked, settings: Settings) -> None:
         print_answer(answer, sample.images)
 
 
-def check_handles(sample: Sample) -> None:
-    """Check, without a model, that names of prompts and handles in the question mean something.
+def numbered(sample: Sample, memory: ObjectMemory) -> Sample:
+    """Return the sample with an id for every prompt; without a model.
 
     Raises:
-        DataError: one object on two images, or a handle that no prompt bears.
+        DataError: one object on two images, or a handle in the question that nobody bears.
     """
-    from deixis.reasoning.memory import ObjectMemory
-
-    memory, question = ObjectMemory(), sample.question
+    question = sample.question
     prompts = memory.register(question.prompts, sample.images)
     memory.mentioned_in(question.text, sample.images, prompts)
+    return replace(sample, question=replace(question, prompts=prompts))
 
 
 def load_reasoner(settings: Settings) -> Reasoner:

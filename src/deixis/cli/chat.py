@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deixis.cli.answering import Settings, load_reasoner, print_answer, stdout_kept, write_out
+from deixis.cli.answering import (
+    Settings,
+    load_reasoner,
+    numbered,
+    print_answer,
+    stdout_kept,
+    write_out,
+)
 from deixis.cli.asking import Asked, check_settings, checked_question, make_sample, read_prompts
 from deixis.cli.faults import say
 from deixis.errors import DataError, DeixisError
@@ -77,14 +84,13 @@ class Conversation:
 
     def answer(self, text: str) -> None:
         """Answer a question; what was pointed at is used up."""
+        turn = numbered(make_turn(self.images, text, tuple(self.prompts)), self.reasoner.memory)
         with stdout_kept():
-            answer = self.reasoner.answer(self.images, text, tuple(self.prompts))
+            answer = self.reasoner.answer(self.images, text, turn.question.prompts)
         print_answer(answer, self.images)
         self.turns = ordinal(self.turns)
         if self.settings.out is not None:
-            folder = self.settings.out / f"turn_{self.turns}"
-            asked = make_turn(self.images, text, tuple(self.prompts))
-            write_out(folder, asked, answer, self.reasoner.name)
+            write_out(self.settings.out / f"turn_{self.turns}", turn, answer, self.reasoner.name)
         self.prompts.clear()
 
     def obey(self, command: str, rest: str) -> None:

@@ -203,6 +203,8 @@ def to_bytes(values: np.ndarray) -> np.ndarray:
 def _orientation(image: Any) -> int:
     from PIL import Image
 
+    if image.format == "TIFF":  # Pillow itself turns these
+        return 1
     # Not image.getexif(): for a PNG without EXIF that decodes the picture.
     return Image.Image.getexif(image).get(ORIENTATION, 1)
 

@@ -109,6 +109,7 @@ class ObjectMemory:
             prompts: what the person pointed with, as ``register`` returned them.
         """
         ids = [target.object_id for target in answer.targets]
+        self._given = max([self._given, *(i or 0 for i in (*ids, *(p.object_id for p in prompts)))])
         by_id: dict[int, list[Prompt]] = {}
         for prompt in prompts:
             if prompt.object_id:
@@ -240,7 +241,6 @@ class ObjectMemory:
         self, object_id: int, target: Target, images: ImageSet, prompts: Sequence[Prompt]
     ) -> None:
         """Remember a target; what was known under its id and is not seen now stays."""
-        self._given = max(self._given, object_id)
         old = self._objects.get(object_id)
         seen = {
             images[index].key: Seen(index=index, key=images[index].key, mask=mask)

@@ -128,9 +128,9 @@ def make_scenes(
     split: Split = "test",
 ) -> None:
     """Write images, questions and their true answers."""
-    from deixis.scenes.writing import write_scenes
+    from deixis.scenes.writing import make_dataset
 
-    write_scenes(out, task=task, count=count, seed=seed, split=split)
+    print(make_dataset(task, count, seed, split, out))
 
 
 @scenes.command("show")

@@ -29,15 +29,20 @@ Figures = list[tuple[str, "Image.Image | bytes"]]
 
 def main() -> None:
     """Write the demo into the folder that the first argument names."""
-    run(lambda: show(Path(sys.argv[1] if sys.argv[1:] else "demo")))
+    run(lambda: start(Path(sys.argv[1] if sys.argv[1:] else "demo")))
 
 
-def show(folder: Path) -> None:
-    """Ask, print the answers and write pictures and ``index.html``."""
+def start(folder: Path) -> None:
+    """Check the folder, load the package's model and show what it does."""
     check_folder(folder)
     from deixis.reasoning.reasoner import load
 
-    reasoner, figures = load(), Figures()
+    show(folder, load())
+
+
+def show(folder: Path, reasoner: Reasoner) -> None:
+    """Ask, print the answers and write pictures and ``index.html``."""
+    figures: Figures = []
     with whole_folder(folder) as draft:
         for task in TASKS:
             figures += show_task(reasoner, task, draft)

@@ -47,9 +47,9 @@ def check_model(model: str) -> None:
         names = [found.name for found in installed()]
         if model in names:
             return
+        known = "".join(f", {name}" for name in names)
         raise WeightsError(
-            f'unknown model "{model}": expected a folder or one of: {", ".join(names) or "-"}. '
-            f"See: deixis models."
+            f'model: expected the folder of a model{known}, got "{model}". See: deixis models.'
         )
     read_model(folder)
 

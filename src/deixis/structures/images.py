@@ -58,11 +58,11 @@ class Frame:
                 f"image {name}: expected RGB uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}."
             )
         size = (int(pixels.shape[0]), int(pixels.shape[1]))
-        return cls(partial(np.asarray, pixels), size, name=name)
+        return cls(partial(np.asarray, np.ascontiguousarray(pixels)), size, name=name)
 
     @property
     def pixels(self) -> np.ndarray:
-        """RGB uint8 (H, W, 3); not to be written to.
+        """RGB uint8 (H, W, 3), row by row in memory; not to be written to.
 
         Raises:
             DataError: the file broke, went away or changed since it was opened.
@@ -111,7 +111,7 @@ def shrink_pixels(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     resample = Image.Resampling.BILINEAR
     picture = Image.fromarray(pixels).resize(size[::-1], resample, reducing_gap=3.0)
-    return np.asarray(picture)
+    return np.array(picture)
 
 
 @dataclass(frozen=True)

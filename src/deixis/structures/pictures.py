@@ -10,6 +10,7 @@ import io
 import re
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,19 @@ from deixis.structures.images import Frame, content_hash
 
 MOST_PIXELS = 178_956_970  # where Pillow itself refuses: 0.5 GB of RGB
 # what Pillow's readers raise when the bytes are not what they should be
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, struct.error)
+BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
 ORIENTATION = 0x0112  # EXIF
 # EXIF orientation -> how the stored pixels are turned, as in PIL.Image.Transpose
 TURNS = {
@@ -60,7 +73,7 @@ class Picture:
     def read(self) -> np.ndarray:
         """Decode all pixels."""
         with self.opened() as image:
-            return np.asarray(_turned(to_rgb(image), _orientation(image)))
+            return np.array(_turned(to_rgb(image), _orientation(image)))
 
     def shrink(self, size: tuple[int, int]) -> np.ndarray:
         """Decode a smooth copy of a smaller (height, width)."""
@@ -74,7 +87,7 @@ class Picture:
             small = to_rgb(image).resize(
                 (width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0
             )
-            return np.asarray(_turned(small, turn))
+            return np.array(_turned(small, turn))
 
     def key(self) -> str:
         """Return a hash of the encoded bytes."""

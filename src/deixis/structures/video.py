@@ -116,7 +116,7 @@ class Video:
                 self._at = position
                 if position == index:
                     pixels = frame.to_ndarray(format="rgb24", **self._stored)
-                    return np.rot90(pixels, round(frame.rotation / 90))
+                    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
                 if position > index:
                     break
         raise DataError(

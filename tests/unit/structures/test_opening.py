@@ -24,6 +24,12 @@ def encoded(image, kind, **options):
     return buffer.getvalue()
 
 
+def noise(kind, **options):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (60, 80, 3), np.uint8)
+    return encoded(Image.fromarray(pixels), kind, **options)
+
+
 def near(pixels, expected, tolerance=2):
     return np.abs(pixels.astype(int) - np.asarray(expected, int)).max() <= tolerance
 
@@ -93,6 +99,14 @@ def test_arrays_of_any_numbers_become_grey(values, expected):
 def test_what_is_transparent_in_an_array_is_white():
     pixels = open_frame(np.array([[[10, 20, 30, 255], [10, 20, 30, 0]]], np.uint8)).pixels
     np.testing.assert_array_equal(pixels, [[[10, 20, 30], [255, 255, 255]]])
+
+
+def test_pixels_lie_row_by_row_for_those_who_share_the_memory(corner_picture):
+    sources = (corner_picture[:, ::-1], corner_picture[..., ::-1], Image.fromarray(corner_picture))
+    for frame in open_images([*sources, noise("PNG"), noise("JPEG")]):
+        for pixels in (frame.pixels, frame.reduced(9)):
+            assert pixels.flags["C_CONTIGUOUS"]
+            assert pixels.flags["WRITEABLE"]  # torch warns of memory that is not
 
 
 @pytest.mark.parametrize(
@@ -294,12 +308,6 @@ def png(width, height, content) -> bytes:
 BOMB = png(100_000, 100_000, zlib.compress(b"0"))
 
 
-def noise(kind, **options):
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (60, 80, 3), np.uint8)
-    return encoded(Image.fromarray(pixels), kind, **options)
-
-
 GIF = encoded(GREYS[0], "GIF", save_all=True, append_images=GREYS[1:], duration=100)
 BROKEN = {
     "text.png": (b"this is not a picture", r"expected a picture .* got something else"),
@@ -310,6 +318,7 @@ BROKEN = {
     "cut.png": (noise("PNG")[:-2000], r"expected a whole picture, got a broken one"),
     "wrong.png": (noise("PNG")[:-40] + b"x" * 40, r"expected a whole picture"),
     "cut.webp": (noise("WEBP")[:-100], r"expected a"),
+    "cut.gif": (GIF[:-60], r"expected a"),
     "cut.bmp": (noise("BMP")[:-100], r"expected a whole picture"),
     "cut.tif": (noise("TIFF")[:4000], r"expected a"),
     "bomb.png": (BOMB, r"bomb\.png: expected at most 178 megapixels, got 10000\. Make a small"),

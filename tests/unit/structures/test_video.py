@@ -61,6 +61,7 @@ def test_a_telephone_held_upright_gives_an_upright_video(write_video):
     images = open_images([path])
     assert images[0].size == (64, 48)
     assert images[2].pixels.shape == (64, 48, 3)
+    assert images[2].pixels.flags["C_CONTIGUOUS"]
 
 
 def test_a_quarter_turn_goes_the_right_way(tmp_path):

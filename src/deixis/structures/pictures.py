@@ -139,7 +139,8 @@ def refusing(name: str) -> Iterator[None]:
         ) from error
     except BROKEN as error:
         raise DataError(
-            f"{name}: expected a whole picture, got a broken one ({error}). Fetch or save it again."
+            f"{name}: expected a whole picture, got a broken one "
+            f"({getattr(error, 'strerror', None) or error}). Fetch or save it again."
         ) from error
 
 

@@ -137,10 +137,11 @@ class Video:
     def _opened(self) -> Iterator[tuple[Any, Any]]:
         import av
 
-        with av.open(str(self.path)) as container:
-            if not container.streams.video:
+        with av.open(str(self.path), metadata_errors="replace") as container:
+            streams = [s for s in container.streams.video if s.codec_context]
+            if not streams:
                 raise DataError(f"{self.name}: expected a video, got a file without pictures.")
-            yield container, container.streams.video[0]
+            yield container, streams[0]
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
@@ -150,10 +151,12 @@ class Video:
             yield
         except (FileNotFoundError, PermissionError) as error:
             raise DataError(f"{self.name}: expected a file that can be read, got none.") from error
-        except av.FFmpegError as error:
+        except DataError:
+            raise
+        except (av.FFmpegError, ValueError, MemoryError) as error:
             raise DataError(
                 f"{self.name}: expected a video, got a file that cannot be read as one "
-                f"({error.strerror}). Check that the file is what its name says."
+                f"({getattr(error, 'strerror', None) or error}). Check that the file is what its name says."
             ) from error
 
     def _rest(self) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from deixis.scenes.facts import Facts
 from deixis.scenes.meaning import MIRRORED, Which
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Prompt, Region
@@ -54,9 +53,8 @@ class Asked:
     named: bool = False
     silent: bool = False
 
-    def mirrored(self, facts: Facts) -> "Asked":
-        """Return the same question about the mirrored world."""
-        widths = [view.width for view in facts.world.views]
+    def mirrored(self, widths: Sequence[int]) -> "Asked":
+        """Return the same question about the mirrored world, whose frames have these widths."""
         return replace(
             self,
             which=tuple(which.mirrored() for which in self.which),

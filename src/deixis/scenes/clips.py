@@ -1,6 +1,5 @@
 """Questions about one thing of a clip, by what it looks like and by what it does."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
@@ -11,33 +10,31 @@ from deixis.scenes.motion import MOTIONS, motion_holds
 from deixis.scenes.proposing import Kind, pick_part, pick_thing, words
 
 
-def _appearance(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _appearance(facts: Facts, rng: Random) -> Asked | None:
     frames = tuple(facts.frames)
-    while True:
-        thing = pick_thing(facts, rng, frames)
-        which = Which(described=words(facts, rng, thing))
-        if rng.random() < 0.1:
-            which = replace(which, part=pick_part(facts, rng, thing))
-        yield Asked(rule="one", kind="appearance", which=(which,), frames=frames)
+    thing = pick_thing(facts, rng, frames)
+    which = Which(described=words(facts, rng, thing))
+    if rng.random() < 0.1:
+        which = replace(which, part=pick_part(facts, rng, thing))
+    return Asked(rule="one", kind="appearance", which=(which,), frames=frames)
 
 
-def _motion(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _motion(facts: Facts, rng: Random) -> Asked | None:
     """The one that turns back; the mug that moves left; the red thing that enters second."""
     frames = tuple(facts.frames)
-    while True:
-        drawn = facts.things[pick_thing(facts, rng, frames)]
-        true = [m for m in MOTIONS if motion_holds(facts, drawn.id, m)]
-        described = rng.choice(
-            (
-                Described(),
-                Described(),
-                Described(category=drawn.category),
-                Described(colour=drawn.colour),
-            )
+    drawn = facts.things[pick_thing(facts, rng, frames)]
+    true = [m for m in MOTIONS if motion_holds(facts, drawn.id, m)]
+    described = rng.choice(
+        (
+            Described(),
+            Described(),
+            Described(category=drawn.category),
+            Described(colour=drawn.colour),
         )
-        motion = rng.choice(true) if true else rng.choice(MOTIONS)
-        which = Which(described=described, motion=motion)
-        yield Asked(rule="one", kind="motion", which=(which,), frames=frames)
+    )
+    motion = rng.choice(true) if true else rng.choice(MOTIONS)
+    which = Which(described=described, motion=motion)
+    return Asked(rule="one", kind="motion", which=(which,), frames=frames)
 
 
 CLIP = {

@@ -195,12 +195,12 @@ def _gaps(facts: Facts, ordered: Sequence[Appearance], side: str) -> bool:
 
 
 def _with_part(facts: Facts, found: list[Appearance], part: str) -> list[Appearance] | None:
-    """Keep what has the part; None if it has it but the part hardly shows."""
-    kept = [a for a in found if part in facts.things[a[0]].parts]
-    shown = all(facts.clear(thing, (frame,), part) for thing, frame in kept)
-    if facts.is_clip:
-        shown = all(facts.clear(thing, facts.frames, part) for thing, _ in kept)
-    return kept if shown else None
+    """Keep all, if each has the part and shows it clearly."""
+    if any(part not in facts.things[thing].parts for thing, _ in found):
+        return None
+    frames = [facts.frames if facts.is_clip else (frame,) for _, frame in found]
+    shown = (facts.clear(a[0], where, part) for a, where in zip(found, frames, strict=True))
+    return found if all(shown) else None
 
 
 def shares(facts: Facts, thing: int, frames: Sequence[int]) -> bool:

@@ -1,6 +1,5 @@
 """Questions about what a person points at, in images (region) and in clips (pixelqa)."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from random import Random
 
@@ -10,7 +9,7 @@ from deixis.scenes.asked import Asked, Pointed
 from deixis.scenes.facts import CLEAR_PART, CLEAR_THING, Facts
 from deixis.scenes.meaning import SIDES
 from deixis.scenes.motion import ENTERS, MOTIONS, motion_holds
-from deixis.scenes.proposing import Kind
+from deixis.scenes.proposing import Kind, Offer
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Prompt, Region
 
@@ -33,7 +32,7 @@ def draw_prompt(
     if how == "point":
         rows, columns = _core(inside).nonzero()
         i = rng.randrange(len(rows))
-        return Point(image=frame, x=columns[i] + 0.5, y=rows[i] + 0.5, object_id=1)
+        return Point(image=frame, x=float(columns[i]) + 0.5, y=float(rows[i]) + 0.5, object_id=1)
     height, width = inside.shape
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     off = [rng.randint(-JITTER, JITTER) for _ in range(4)]
@@ -82,39 +81,35 @@ def _offer(
     least: int = 1,
     parts: bool = False,
     details: tuple[str, ...] = ("",),
-) -> Callable[[Facts, Random], Iterator[Asked]]:
+) -> Offer:
     """Offer questions of one rule about one to three prompts."""
 
-    def offer(facts: Facts, rng: Random) -> Iterator[Asked]:
-        while True:
-            pointed = _pointed(facts, rng, rng.choice(numbers), hows, parts=parts)
-            if len(pointed) >= least:
-                yield Asked(
-                    rule=rule,
-                    kind=kind,
-                    pointed=pointed,
-                    about=rng.randrange(len(pointed)),
-                    detail=rng.choice(details),
-                    frames=tuple(facts.frames) if facts.is_clip else (pointed[0].frame,),
-                )
+    def offer(facts: Facts, rng: Random) -> Asked | None:
+        pointed = _pointed(facts, rng, rng.choice(numbers), hows, parts=parts)
+        if len(pointed) < least:
+            return None
+        return Asked(
+            rule=rule,
+            kind=kind,
+            pointed=pointed,
+            about=rng.randrange(len(pointed)),
+            detail=rng.choice(details),
+            frames=tuple(facts.frames) if facts.is_clip else (pointed[0].frame,),
+        )
 
     return offer
 
 
-def _mixed(*offers: Callable[[Facts, Random], Iterator[Asked]]):
-    """Offer from several sources in turn, chosen at random."""
+def _mixed(*offers: Offer) -> Offer:
+    """Offer from one of several sources, chosen by chance."""
 
-    def offer(facts: Facts, rng: Random) -> Iterator[Asked]:
-        running = [each(facts, rng) for each in offers]
-        while True:
-            asked = next(rng.choice(running), None)
-            if asked is not None:
-                yield asked
+    def offer(facts: Facts, rng: Random) -> Asked | None:
+        return rng.choice(offers)(facts, rng)
 
     return offer
 
 
-def _pair(kind: str, rule: str, details: tuple[str, ...] = ("",)):
+def _pair(kind: str, rule: str, details: tuple[str, ...] = ("",)) -> Offer:
     return _offer(kind, rule, STILL, numbers=(2,), least=2, details=details)
 
 
@@ -137,14 +132,14 @@ REGION = {
 PLAIN_MOTIONS = tuple(motion for motion in MOTIONS if motion not in ENTERS)
 
 
-def _does(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _does(facts: Facts, rng: Random) -> Asked | None:
     """Whether the pointed thing does something: as often true as not."""
-    wanted = rng.random() < 0.5
-    for asked in _offer("motion", "told motion", MOVING)(facts, rng):
-        thing = asked.pointed[asked.about].thing
-        fit = [m for m in PLAIN_MOTIONS if motion_holds(facts, thing, m) is wanted]
-        if fit:
-            yield replace(asked, detail=rng.choice(fit))
+    asked = _offer("motion", "told motion", MOVING)(facts, rng)
+    if asked is None:
+        return None
+    thing, wanted = asked.pointed[asked.about].thing, rng.random() < 0.5
+    fit = [m for m in PLAIN_MOTIONS if motion_holds(facts, thing, m) is wanted]
+    return replace(asked, detail=rng.choice(fit)) if fit else None
 
 
 PIXELQA = {

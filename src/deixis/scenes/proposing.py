@@ -1,18 +1,16 @@
 """What all kinds of questions share: random descriptions, near misses, and the choice among them.
 
-A kind is a function that offers meanings (``Asked``) without end or until it has no more; the
-first one whose truth is proved, and that is fair, is taken.
+A kind is a function that offers one meaning (``Asked``) by chance, or None if this try was in
+vain; of a bounded number of tries the first whose truth is proved, and that is fair, is taken.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from random import Random
 from typing import Any
 
 from deixis.scenes.asked import Asked, Truth
 from deixis.scenes.catalogue import (
-    BY_NAME,
     CATEGORIES,
     COLOURS,
     HELD_OUT_COLOURS,
@@ -25,7 +23,7 @@ from deixis.scenes.truth import truth_of
 
 TRIES = 24
 
-Offer = Callable[[Facts, Random], Iterator[Asked]]
+Offer = Callable[[Facts, Random], Asked | None]
 
 
 def always(facts: Facts) -> bool:
@@ -57,8 +55,9 @@ class Kind:
 def settle(facts: Facts, kind: Kind, rng: Random) -> tuple[Asked, Truth] | None:
     """Return the first offered meaning that is proved and fair, preferring the wordy."""
     spare = None
-    for asked in islice(kind.offer(facts, rng), TRIES):
-        if kind.novel is not None and kind.novel != novel(asked):
+    for _ in range(TRIES):
+        asked = kind.offer(facts, rng)
+        if asked is None or kind.novel not in (None, novel(asked)):
             continue
         truth = truth_of(facts, asked)
         if truth is None or (kind.shared and not _fair(facts, truth)):
@@ -158,9 +157,6 @@ def near_miss(rng: Random, described: Described) -> Described:
     return replace(described, **changed)
 
 
-def pick_part(facts: Facts, rng: Random, thing: int, *, held_out: bool = False) -> str:
-    """Return a part of a thing; ``held_out``: the one that only ``compose`` draws, if any."""
-    drawn = facts.things[thing]
-    if held_out:
-        return BY_NAME[drawn.category].extra or drawn.parts[0]
-    return rng.choice(drawn.parts)
+def pick_part(facts: Facts, rng: Random, thing: int) -> str:
+    """Return a part of a thing."""
+    return rng.choice(facts.things[thing].parts)

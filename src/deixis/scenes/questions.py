@@ -78,7 +78,7 @@ def make_scene(key: WorldKey, *, questions: int = 1, draw: int = 0) -> Scene:
         if proved:
             images = image_set(world, renderings)
             samples = tuple(
-                _sample(facts, images, key, number, asked, truth, rng)
+                _sample(facts, images, key, number, asked, truth)
                 for number, (asked, truth) in enumerate(proved)
             )
             return Scene(world, renderings, samples, tuple(asked for asked, _ in proved))
@@ -129,6 +129,10 @@ def _kinds_in_turn(facts: Facts, kinds: dict[str, Kind], rng: Random) -> list[st
     )
 
 
+def _name(key: WorldKey) -> str:
+    return f"{key.split}-{key.task}-{key.seed}-{key.index}"
+
+
 def _sample(
     facts: Facts,
     images: ImageSet,
@@ -136,16 +140,16 @@ def _sample(
     number: int,
     asked: Asked,
     truth: Truth,
-    rng: Random,
 ) -> Sample:
+    name = f"{_name(key)}-{number}" if number else _name(key)
     return Sample(
         images=images,
         question=Question(
-            text=Words(facts, rng).question(asked),
+            text=Words(facts, Random(name)).question(asked),
             prompts=tuple(pointed.prompt for pointed in asked.pointed),
         ),
         answer=write_answer(facts, asked, truth),
-        id=f"{key.split}-{key.task}-{key.seed}-{key.index}" + (f"-{number}" if number else ""),
+        id=name,
         source=f"scenes:{key.task}/{key.split}",
         type=asked.kind,
     )

@@ -1,7 +1,6 @@
 """Questions that describe things of one image, or ask whether they are there: refer, many, absent,
 compose."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -77,24 +76,22 @@ WAYS = {
 
 
 def _one(kind: str, *, asked_kind: str | None = None):
-    def offer(facts: Facts, rng: Random) -> Iterator[Asked]:
+    def offer(facts: Facts, rng: Random) -> Asked | None:
         frames = tuple(facts.frames)
-        while True:
-            which = WAYS[kind](facts, rng, frames)
-            yield Asked(rule="one", kind=asked_kind or kind, which=(which,), frames=frames)
+        which = WAYS[kind](facts, rng, frames)
+        return Asked(rule="one", kind=asked_kind or kind, which=(which,), frames=frames)
 
     return offer
 
 
-def _part_of(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _part_of(facts: Facts, rng: Random) -> Asked | None:
     """A part of a thing that is described in one of the ways above."""
     frames = tuple(facts.frames)
-    while True:
-        way = rng.choice((by_attribute, by_attribute, by_relation, by_extreme, by_ordinal))
-        which = way(facts, rng, frames)
-        fits = [t for t in facts.things if which.described.fits(facts.things[t])]
-        part = pick_part(facts, rng, rng.choice(fits))
-        yield Asked(rule="one", kind="part", which=(replace(which, part=part),), frames=frames)
+    way = rng.choice((by_attribute, by_attribute, by_relation, by_extreme, by_ordinal))
+    which = way(facts, rng, frames)
+    fits = [t for t in facts.things if which.described.fits(facts.things[t])]
+    part = pick_part(facts, rng, rng.choice(fits))
+    return Asked(rule="one", kind="part", which=(replace(which, part=part),), frames=frames)
 
 
 REFER = {
@@ -109,53 +106,52 @@ REFER = {
 # -- several targets -----------------------------------------------------------------------------
 
 
-def _list(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _list(facts: Facts, rng: Random) -> Asked | None:
     """Several phrases, each for one thing, now and then for a part of it."""
     frames = tuple(facts.frames)
     things = list(facts.shown(frames))
-    while len(things) >= 2:
-        number = rng.choice((2, 2, 3, 3, 4, 4, 5))
-        which = []
-        for thing in rng.sample(things, len(things)):
-            described = own_words(facts, rng, thing, frames)
-            part = pick_part(facts, rng, thing) if number < 4 and rng.random() < 0.1 else None
-            if described is None or (number > 3 and described.accent):
-                continue
-            if shares(facts, thing, frames):
-                which.append(Which(described=described, part=part))
-        yield Asked(rule="each", kind="list", which=tuple(which[:number]), frames=frames)
+    if len(things) < 2:
+        return None
+    number = rng.choice((2, 2, 3, 3, 4, 4, 5))
+    which = []
+    for thing in rng.sample(things, len(things)):
+        described = own_words(facts, rng, thing, frames)
+        part = pick_part(facts, rng, thing) if number < 4 and rng.random() < 0.1 else None
+        if described is None or (number > 3 and described.accent):
+            continue
+        if shares(facts, thing, frames):
+            which.append(Which(described=described, part=part))
+    return Asked(rule="each", kind="list", which=tuple(which[:number]), frames=frames)
 
 
-def _all(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _all(facts: Facts, rng: Random) -> Asked | None:
     """Everything of a category, a colour, a pattern, or beside something."""
     frames = tuple(facts.frames)
-    while True:
-        drawn = facts.things[pick_thing(facts, rng, frames)]
-        choices = [
-            Which(described=Described(category=drawn.category)),
-            Which(described=Described(colour=drawn.colour)),
-            Which(described=Described(pattern=drawn.pattern)),
-            Which(described=Described(colour=drawn.colour, pattern=drawn.pattern)),
-            Which(described=Described(category=drawn.category, pattern=drawn.pattern)),
-            replace(by_relation(facts, rng, frames), described=Described()),
-            Which(described=Described(use=USES[drawn.category])),
-        ]
-        which = rng.choices(choices, weights=(4, 4, 1, 1, 1, 2, 1))[0]
-        yield Asked(rule="all", kind="all", which=(which,), frames=frames)
+    drawn = facts.things[pick_thing(facts, rng, frames)]
+    choices = [
+        Which(described=Described(category=drawn.category)),
+        Which(described=Described(colour=drawn.colour)),
+        Which(described=Described(pattern=drawn.pattern)),
+        Which(described=Described(colour=drawn.colour, pattern=drawn.pattern)),
+        Which(described=Described(category=drawn.category, pattern=drawn.pattern)),
+        replace(by_relation(facts, rng, frames), described=Described()),
+        Which(described=Described(use=USES[drawn.category])),
+    ]
+    which = rng.choices(choices, weights=(4, 4, 1, 1, 1, 2, 1))[0]
+    return Asked(rule="all", kind="all", which=(which,), frames=frames)
 
 
-def _parts(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _parts(facts: Facts, rng: Random) -> Asked | None:
     """Every part of one thing, or one part of all things of a category."""
     frames = tuple(facts.frames)
-    while True:
-        thing = pick_thing(facts, rng, frames)
-        if rng.random() < 0.6:
-            which = Which(described=own_words(facts, rng, thing, frames) or Described())
-            yield Asked(rule="parts", kind="parts", which=(which,), frames=frames)
-        else:
-            described = Described(category=facts.things[thing].category)
-            which = Which(described=described, part=pick_part(facts, rng, thing))
-            yield Asked(rule="all", kind="parts", which=(which,), frames=frames)
+    thing = pick_thing(facts, rng, frames)
+    if rng.random() < 0.6:
+        which = Which(described=own_words(facts, rng, thing, frames) or Described())
+        return Asked(rule="parts", kind="parts", which=(which,), frames=frames)
+    else:
+        described = Described(category=facts.things[thing].category)
+        which = Which(described=described, part=pick_part(facts, rng, thing))
+        return Asked(rule="all", kind="parts", which=(which,), frames=frames)
 
 
 MANY = {
@@ -187,18 +183,19 @@ def _possible(facts: Facts, where: str) -> bool:
 def _missing(where: str):
     """Ask for a near miss, or for what is only in another image."""
 
-    def offer(facts: Facts, rng: Random) -> Iterator[Asked]:
-        while _possible(facts, where):
-            described = _wanted(facts, rng)
-            if where != "one" or rng.random() < 0.4:
-                described = near_miss(rng, described)
-            yield Asked(
-                rule="nothing",
-                kind=f"absent:{where}",
-                which=(_perhaps_part(rng, described),),
-                frames=_scope(facts, rng, where),
-                named=where == "one",
-            )
+    def offer(facts: Facts, rng: Random) -> Asked | None:
+        if not _possible(facts, where):
+            return None
+        described = _wanted(facts, rng)
+        if where != "one" or rng.random() < 0.4:
+            described = near_miss(rng, described)
+        return Asked(
+            rule="nothing",
+            kind=f"absent:{where}",
+            which=(_perhaps_part(rng, described),),
+            frames=_scope(facts, rng, where),
+            named=where == "one",
+        )
 
     return offer
 
@@ -206,15 +203,16 @@ def _missing(where: str):
 def _there(where: str):
     """Ask for what is there, in the same words."""
 
-    def offer(facts: Facts, rng: Random) -> Iterator[Asked]:
-        while _possible(facts, where):
-            yield Asked(
-                rule="one",
-                kind=f"present:{where}",
-                which=(_perhaps_part(rng, _wanted(facts, rng)),),
-                frames=_scope(facts, rng, where),
-                named=where == "one",
-            )
+    def offer(facts: Facts, rng: Random) -> Asked | None:
+        if not _possible(facts, where):
+            return None
+        return Asked(
+            rule="one",
+            kind=f"present:{where}",
+            which=(_perhaps_part(rng, _wanted(facts, rng)),),
+            frames=_scope(facts, rng, where),
+            named=where == "one",
+        )
 
     return offer
 
@@ -236,33 +234,28 @@ ABSENT = {
 # -- what training never draws nor asks ----------------------------------------------------------
 
 
-def _new_part(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _new_part(facts: Facts, rng: Random) -> Asked | None:
     frames = tuple(facts.frames)
-    owners = [t.id for t in facts.things.values() if BY_NAME[t.category].extra in t.parts]
-    while owners:
-        thing = rng.choice(owners)
-        described = few_words(facts, rng, thing, least=1)
-        which = Which(described=described, part=pick_part(facts, rng, thing, held_out=True))
-        if described.category is None:
-            named = replace(described, category=facts.things[thing].category)
-            which = replace(which, described=named)
-        yield Asked(rule="one", kind="part", which=(which,), frames=frames)
+    owners = [t for t in facts.things.values() if BY_NAME[t.category].extra in t.parts]
+    if not owners:
+        return None
+    drawn = rng.choice(owners)
+    described = own_words(facts, rng, drawn.id, frames, terse=True) or Described()
+    described = replace(described, category=drawn.category)
+    which = Which(described=described, part=BY_NAME[drawn.category].extra)
+    return Asked(rule="one", kind="part", which=(which,), frames=frames)
 
 
-def _new_form(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _new_form(facts: Facts, rng: Random) -> Asked | None:
     frames = tuple(facts.frames)
-    while True:
-        which = rng.choice((by_attribute, by_attribute, by_relation))(facts, rng, frames)
-        yield Asked(rule="one", kind="form", which=(which,), frames=frames)
+    which = rng.choice((by_attribute, by_attribute, by_relation))(facts, rng, frames)
+    return Asked(rule="one", kind="form", which=(which,), frames=frames)
 
 
-def _new_colour(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _new_colour(facts: Facts, rng: Random) -> Asked | None:
     frames = tuple(facts.frames)
-    while True:
-        which = rng.choice((by_attribute, by_attribute, by_relation, by_extreme))(
-            facts, rng, frames
-        )
-        yield Asked(rule="one", kind="colour", which=(which,), frames=frames)
+    which = rng.choice((by_attribute, by_attribute, by_relation, by_extreme))(facts, rng, frames)
+    return Asked(rule="one", kind="colour", which=(which,), frames=frames)
 
 
 def _has_new_colour(facts: Facts) -> bool:

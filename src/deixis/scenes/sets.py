@@ -1,6 +1,5 @@
 """Questions about several images together: multi; and those that want a word only: plain."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
@@ -20,37 +19,36 @@ from deixis.scenes.proposing import (
 )
 from deixis.scenes.referring import by_relation
 
+NOUGHT = 0.012  # how often a count is of nothing; most other tries fail, so it is asked more often
 
-def _functional(facts: Facts, rng: Random) -> Iterator[Asked]:
+
+def _functional(facts: Facts, rng: Random) -> Asked | None:
     """Which image shows something to drink from."""
     frames = tuple(facts.frames)
-    while True:
-        drawn = facts.things[pick_thing(facts, rng, frames)]
-        described = Described(use=USES[drawn.category])
-        if rng.random() < 0.4:
-            described = replace(described, colour=drawn.colour)
-        if rng.random() < 0.6:
-            rule, which = "which image", Which(described=described)
-        else:
-            rule, which = "category", Which(described=Described(use=described.use))
-        yield Asked(rule=rule, kind="functional", which=(which,), frames=frames)
+    drawn = facts.things[pick_thing(facts, rng, frames)]
+    described = Described(use=USES[drawn.category])
+    if rng.random() < 0.4:
+        described = replace(described, colour=drawn.colour)
+    if rng.random() < 0.6:
+        rule, which = "which image", Which(described=described)
+    else:
+        rule, which = "category", Which(described=Described(use=described.use))
+    return Asked(rule=rule, kind="functional", which=(which,), frames=frames)
 
 
-def _spatial(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _spatial(facts: Facts, rng: Random) -> Asked | None:
     """In which image something stands beside something else; or what stands there in image 2."""
     frames = tuple(facts.frames)
-    while True:
-        frame = rng.choice(frames)
-        which = by_relation(facts, rng, (frame,))
-        if rng.random() < 0.6:
-            yield Asked(rule="which image", kind="spatial", which=(which,), frames=frames)
-            continue
-        if rng.random() < 0.4:
-            which = replace(which, relation=None, extreme=rng.choice(tuple(ENDS)))
-        rule = rng.choice(("colour", "category"))
-        lacking = {"colour": "colour", "category": "category"}[rule]
-        which = replace(which, described=replace(which.described, **{lacking: None}))
-        yield Asked(rule=rule, kind="spatial", which=(which,), frames=(frame,), named=True)
+    frame = rng.choice(frames)
+    which = by_relation(facts, rng, (frame,))
+    if rng.random() < 0.6:
+        return Asked(rule="which image", kind="spatial", which=(which,), frames=frames)
+    if rng.random() < 0.4:
+        which = replace(which, relation=None, extreme=rng.choice(tuple(ENDS)))
+    rule = rng.choice(("colour", "category"))
+    lacking = {"colour": "colour", "category": "category"}[rule]
+    which = replace(which, described=replace(which.described, **{lacking: None}))
+    return Asked(rule=rule, kind="spatial", which=(which,), frames=(frame,), named=True)
 
 
 def _kinds_of_things(facts: Facts, rng: Random) -> Described:
@@ -65,55 +63,53 @@ def _kinds_of_things(facts: Facts, rng: Random) -> Described:
     return rng.choices(choices, weights=(4, 4, 2, 1))[0]
 
 
-def _numerical(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _numerical(facts: Facts, rng: Random) -> Asked | None:
     """How many over all images; which image has more; in how many images."""
     frames = tuple(facts.frames)
-    none = rng.random() < 0.04
-    while True:
-        described = _kinds_of_things(facts, rng)
-        rule = rng.choices(("count", "more", "images"), weights=(5, 3, 2))[0]
-        if none:
-            rule, described = "count", near_miss(rng, described)
-        yield Asked(rule=rule, kind="numerical", which=(Which(described=described),), frames=frames)
+    described = _kinds_of_things(facts, rng)
+    rule = rng.choices(("count", "more", "images"), weights=(5, 3, 2))[0]
+    if rng.random() < NOUGHT:
+        rule, described = "count", near_miss(rng, described)
+    return Asked(rule=rule, kind="numerical", which=(Which(described=described),), frames=frames)
 
 
-def _open(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _open(facts: Facts, rng: Random) -> Asked | None:
     """The largest over all images, everything of a colour, what it is, what colour it has."""
     frames = tuple(facts.frames)
-    while True:
-        thing = pick_thing(facts, rng, frames)
-        size = Which(described=few_words(facts, rng, thing, least=1), extreme=rng.choice(SIZES))
-        part = Which(described=plain_words(facts, thing), part=pick_part(facts, rng, thing))
-        offers = (
-            ("which image", size),
-            ("one", size),
-            ("colour", replace(size, described=replace(size.described, colour=None))),
-            ("one", Which(described=words(facts, rng, thing))),
-            ("which image", Which(described=words(facts, rng, thing))),
-            ("one", part),
-            ("colour", part),
-            ("all", Which(described=_kinds_of_things(facts, rng))),
-        )
-        rule, which = rng.choices(offers, weights=(3, 2, 2, 2, 3, 2, 1, 3))[0]
-        yield Asked(rule=rule, kind="open", which=(which,), frames=frames)
+    thing = pick_thing(facts, rng, frames)
+    size = Which(described=few_words(facts, rng, thing, least=1), extreme=rng.choice(SIZES))
+    part = Which(described=plain_words(facts, thing), part=pick_part(facts, rng, thing))
+    offers = (
+        ("which image", size),
+        ("one", size),
+        ("colour", replace(size, described=replace(size.described, colour=None))),
+        ("one", Which(described=words(facts, rng, thing))),
+        ("which image", Which(described=words(facts, rng, thing))),
+        ("one", part),
+        ("colour", part),
+        ("all", Which(described=_kinds_of_things(facts, rng))),
+    )
+    rule, which = rng.choices(offers, weights=(3, 2, 2, 2, 3, 2, 1, 3))[0]
+    return Asked(rule=rule, kind="open", which=(which,), frames=frames)
 
 
-def _identity(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _identity(facts: Facts, rng: Random) -> Asked | None:
     """The same thing in the other images, named in words or by a prompt."""
     frames = tuple(facts.frames)
     shared = [(thing, shown) for thing, shown in facts.shown(frames).items() if len(shown) > 1]
-    while shared:
-        thing, shown = rng.choice(shared)
-        home = rng.choice(shown)
-        detail = rng.choices(("", "which", "number"), weights=(3, 2, 1))[0]
-        asked = Asked(rule="again", kind="identity", detail=detail, frames=(home,))
-        if rng.random() < 0.35:
-            prompt = draw_prompt(facts, rng, thing, home, how=rng.choice(("point", "box")))
-            if prompt is not None:
-                yield replace(asked, pointed=(Pointed(prompt=prompt, thing=thing),))
-        else:
-            described = own_words(facts, rng, thing, (home,)) or Described()
-            yield replace(asked, which=(Which(described=described),))
+    if not shared:
+        return None
+    thing, shown = rng.choice(shared)
+    home = rng.choice(shown)
+    detail = rng.choices(("", "which", "number"), weights=(3, 2, 1))[0]
+    asked = Asked(rule="again", kind="identity", detail=detail, frames=(home,))
+    if rng.random() < 0.35:
+        prompt = draw_prompt(facts, rng, thing, home, how=rng.choice(("point", "box")))
+        if prompt is None:
+            return None
+        return replace(asked, pointed=(Pointed(prompt=prompt, thing=thing),))
+    described = own_words(facts, rng, thing, (home,)) or Described()
+    return replace(asked, which=(Which(described=described),))
 
 
 def _repeats(facts: Facts) -> bool:
@@ -139,70 +135,64 @@ def _silent(facts: Facts, rng: Random, kind: str) -> Asked:
     return replace(asked, frames=(rng.choice(facts.frames),), named=True)
 
 
-def _silent_count(facts: Facts, rng: Random) -> Iterator[Asked]:
-    while True:
-        described = _kinds_of_things(facts, rng)
-        roll = rng.random()
-        if roll < 0.1:
-            described = near_miss(rng, described)
-        elif roll < 0.2:
-            described = Described()
-        yield replace(_silent(facts, rng, "count"), which=(Which(described=described),))
+def _silent_count(facts: Facts, rng: Random) -> Asked | None:
+    described = _kinds_of_things(facts, rng)
+    roll = rng.random()
+    if roll < 0.1:
+        described = near_miss(rng, described)
+    elif roll < 0.2:
+        described = Described()
+    return replace(_silent(facts, rng, "count"), which=(Which(described=described),))
 
 
-def _silent_colour(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _silent_colour(facts: Facts, rng: Random) -> Asked | None:
     """What colour the only mug, the largest mug or its handle has."""
-    while True:
-        asked = _silent(facts, rng, "colour")
-        drawn = facts.things[pick_thing(facts, rng, asked.frames)]
-        which = Which(described=Described(category=drawn.category))
-        roll = rng.random()
-        if roll < 0.3:
-            which = replace(which, extreme=rng.choice((*ENDS, *SIZES)))
-        elif roll < 0.45:
-            which = replace(which, described=Described(), extreme=rng.choice((*ENDS, *SIZES)))
-        elif roll < 0.7:
-            which = replace(which, part=pick_part(facts, rng, drawn.id))
-        yield replace(asked, rule="colour", which=(which,))
+    asked = _silent(facts, rng, "colour")
+    drawn = facts.things[pick_thing(facts, rng, asked.frames)]
+    which = Which(described=Described(category=drawn.category))
+    roll = rng.random()
+    if roll < 0.3:
+        which = replace(which, extreme=rng.choice((*ENDS, *SIZES)))
+    elif roll < 0.45:
+        which = replace(which, described=Described(), extreme=rng.choice((*ENDS, *SIZES)))
+    elif roll < 0.7:
+        which = replace(which, part=pick_part(facts, rng, drawn.id))
+    return replace(asked, rule="colour", which=(which,))
 
 
-def _silent_yesno(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _silent_yesno(facts: Facts, rng: Random) -> Asked | None:
     """Is there one; is it left of the other. The near misses make for as many no as yes."""
-    while True:
-        asked = replace(_silent(facts, rng, "yesno"), rule="exists")
-        thing = rng.choice(list(facts.things))
-        if len(asked.frames) == 1 and rng.random() < 0.4:
-            other = pick_thing(facts, rng, asked.frames)
-            pair = tuple(Which(described=few_words(facts, rng, t, least=1)) for t in (thing, other))
-            yield replace(asked, rule="side", which=pair, detail=rng.choice(list(SIDES)))
-            continue
-        described = few_words(facts, rng, thing, least=1)
-        if rng.random() < 0.5:
-            described = near_miss(rng, described)
-        yield replace(asked, which=(Which(described=described),))
+    asked = replace(_silent(facts, rng, "yesno"), rule="exists")
+    thing = rng.choice(list(facts.things))
+    if len(asked.frames) == 1 and rng.random() < 0.4:
+        other = pick_thing(facts, rng, asked.frames)
+        pair = tuple(Which(described=few_words(facts, rng, t, least=1)) for t in (thing, other))
+        return replace(asked, rule="side", which=pair, detail=rng.choice(list(SIDES)))
+    described = few_words(facts, rng, thing, least=1)
+    if rng.random() < 0.5:
+        described = near_miss(rng, described)
+    return replace(asked, which=(Which(described=described),))
 
 
-def _silent_which(facts: Facts, rng: Random) -> Iterator[Asked]:
+def _silent_which(facts: Facts, rng: Random) -> Asked | None:
     """Which image shows it or has more; in a single image: what is leftmost."""
-    while True:
-        if len(facts.frames) > 1 and rng.random() < 0.8:
-            rule = rng.choice(("which image", "which image", "more"))
-            described = _kinds_of_things(facts, rng)
-            if rule == "which image" and rng.random() < 0.3:
-                drawn = facts.things[pick_thing(facts, rng, facts.frames)]
-                described = Described(use=USES[drawn.category])
-            which = Which(described=described)
-            frames = tuple(facts.frames)
-            yield Asked(rule=rule, kind="which", which=(which,), frames=frames, silent=True)
-            continue
-        asked = _silent(facts, rng, "which")
-        thing, other = (pick_thing(facts, rng, asked.frames) for _ in range(2))
-        colour = facts.things[thing].colour if rng.random() < 0.5 else None
-        which = Which(described=Described(colour=colour), extreme=rng.choice((*ENDS, *SIZES)))
-        if rng.random() < 0.3:
-            relation = (rng.choice(list(SIDES)), plain_words(facts, other))
-            which = Which(described=Described(colour=colour), relation=relation)
-        yield replace(asked, rule="category", which=(which,))
+    if len(facts.frames) > 1 and rng.random() < 0.8:
+        rule = rng.choice(("which image", "which image", "more"))
+        described = _kinds_of_things(facts, rng)
+        if rule == "which image" and rng.random() < 0.3:
+            drawn = facts.things[pick_thing(facts, rng, facts.frames)]
+            described = Described(use=USES[drawn.category])
+        which = Which(described=described)
+        frames = tuple(facts.frames)
+        return Asked(rule=rule, kind="which", which=(which,), frames=frames, silent=True)
+    asked = _silent(facts, rng, "which")
+    thing, other = (pick_thing(facts, rng, asked.frames) for _ in range(2))
+    colour = facts.things[thing].colour if rng.random() < 0.5 else None
+    which = Which(described=Described(colour=colour), extreme=rng.choice((*ENDS, *SIZES)))
+    if rng.random() < 0.3:
+        relation = (rng.choice(list(SIDES)), plain_words(facts, other))
+        which = Which(described=Described(colour=colour), relation=relation)
+    return replace(asked, rule="category", which=(which,))
 
 
 PLAIN = {

@@ -163,7 +163,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "again which": (
         "in which other image is {x}? {then}",
         "which other image shows {x}? {then}",
-        "where does {x} return, in which image? {then}",
+        "in which other image does {x} return? {then}",
     ),
     "again number": (
         "in how many other images is {x}? {then}",

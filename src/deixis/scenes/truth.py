@@ -58,7 +58,7 @@ def _one(facts: Facts, asked: Asked) -> Truth | None:
 
 def _each(facts: Facts, asked: Asked) -> Truth | None:
     hits = [_single(facts, asked, which) for which in asked.which]
-    if None in hits or len({(hit.thing, hit.part) for hit in hits if hit}) < len(hits):
+    if None in hits or len({(hit.thing, hit.part) for hit in hits if hit}) < max(len(hits), 2):
         return None
     return Truth(hits=tuple(hit for hit in hits if hit))
 

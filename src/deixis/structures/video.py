@@ -154,9 +154,10 @@ class Video:
         except DataError:
             raise
         except (av.FFmpegError, ValueError, MemoryError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise DataError(
                 f"{self.name}: expected a video, got a file that cannot be read as one "
-                f"({getattr(error, 'strerror', None) or error}). Check that the file is what its name says."
+                f"({reason}). Check that the file is what its name says."
             ) from error
 
     def _rest(self) -> None:

@@ -1,0 +1,27 @@
+"""The pyramid's shapes, and the shortcut that skips before it projects."""
+
+import torch
+import torch.nn.functional as F
+
+from deixis.nn.backbone import ConvPyramid, Residual
+
+
+def test_features_come_at_strides_2_4_8_and_16():
+    pyramid = ConvPyramid(widths=(8, 16, 24, 40), top_down_width=12, blocks=(1, 2, 1, 1))
+    shapes = [tuple(level.shape) for level in pyramid(torch.rand(3, 3, 32, 48))]
+    assert shapes == [(3, 12, 16, 24), (3, 12, 8, 12), (3, 12, 4, 6), (3, 40, 2, 3)]
+
+
+def test_a_shortcut_that_skips_equals_a_convolution_with_a_stride():
+    block = Residual(8, 16, stride=2)
+    x = torch.randn(2, 8, 7, 6)
+    shortcut = F.conv2d(x, block.shortcut.weight, block.shortcut.bias, stride=2)
+    torch.testing.assert_close(block(x), F.relu(block.body(x) + shortcut))
+
+
+def test_few_channels_last_can_learn():
+    block = Residual(8, 16, stride=2).to(memory_format=torch.channels_last)
+    for _ in range(4):  # crashed within four, where the stride stood in the convolution
+        x = torch.randn(8, 8, 64, 64).to(memory_format=torch.channels_last)
+        block(x.requires_grad_()).square().mean().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in block.parameters())

@@ -97,9 +97,14 @@ class PyramidDecoder(nn.Module):
         self.reset_start()
 
     def reset_start(self) -> None:
-        """Let every logit start near START_LOGIT; the scores then add about one to it."""
-        for ask in self.ask:
-            nn.init.constant_(ask.get_parameter("bias")[-1:], START_LOGIT)
+        """Let the fused logit start near START_LOGIT; the scores then add about one to it.
+
+        In a product the first level decides until the others have learned to object.
+        """
+        product = self.config.fusion == "product"
+        for level, ask in enumerate(self.ask):
+            start = -START_LOGIT if product and level else START_LOGIT
+            nn.init.constant_(ask.get_parameter("bias")[-1:], start)
 
     def forward(
         self,

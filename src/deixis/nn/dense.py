@@ -6,7 +6,6 @@ Shapes: S images, h w cells, E identity width.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -54,8 +53,3 @@ class DenseHeads(nn.Module):
             identity=F.normalize(parts[-1].float(), dim=1),
         )
 
-
-def soft_labels(ids: Tensor, classes: int, stride: int) -> Tensor:
-    """Average one-hot ids (S, H, W) over stride x stride cells: (S, classes, H/s, W/s)."""
-    one_hot = F.one_hot(ids.long(), classes).permute(0, 3, 1, 2).to(torch.float32)
-    return F.avg_pool2d(one_hot, stride)

@@ -132,7 +132,8 @@ def info_nce(
     likes = others & (labels[:, None] == labels[None]) & (labels >= 0)[:, None]
     rows = F.normalize(embeddings.float(), dim=-1)
     # A large negative number instead of -inf: a row that sees nobody must not become NaN.
-    scores = (rows @ rows.T / temperature).masked_fill(~others, torch.finfo(rows.dtype).min)
+    scores = (rows @ rows.T).float() / temperature  # autocast multiplies in bfloat16
+    scores = scores.masked_fill(~others, torch.finfo(scores.dtype).min)
     found = scores.log_softmax(1).masked_fill(~likes, 0.0).sum(1)  # (N,)
     count = likes.sum(1)
     anchors = (count > 0).sum().clamp(min=1)

@@ -41,7 +41,7 @@ def propose(
         least_votes: how many cells (after smoothing) make an object.
         reach: cells whose vote lands farther than this from every peak join none.
     """
-    size, height, width = foreground.shape
+    height, width = foreground.shape[1:]
     y, x = _grid(height, width, foreground.device)
     vote = torch.stack([x, y]) + offset  # (S, 2, h, w) in [0, 1]
     heat = _heat(vote, foreground)
@@ -89,7 +89,8 @@ def _measured(masks: Tensor, valid: Tensor) -> Proposals:
     weight = inside * valid[..., None, None]
     count = weight.sum((2, 3)).clamp(min=1)
     y, x = _grid(height, width, masks.device)
-    centre = torch.stack([(weight * x).sum((2, 3)), (weight * y).sum((2, 3))], -1) / count[..., None]
+    moment = torch.stack([(weight * x).sum((2, 3)), (weight * y).sum((2, 3))], -1)
+    centre = moment / count[..., None]
     columns, rows = weight.any(2), weight.any(3)  # (S, P, w), (S, P, h)
     x0, x1 = _ends(columns)
     y0, y1 = _ends(rows)

@@ -1,0 +1,110 @@
+"""Greedy decoding after a prefix: batched, streaming, keeping the hidden states of slots.
+
+Decoding is handed the language decoder, not the model. Rows may stand in one batch with prefixes
+and groups of different lengths: what is not held is masked, so a row never sees padding.
+
+Shapes: B rows, W columns of the prefix, T columns of what is written, D language width.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, DynamicCache
+
+
+@dataclass(kw_only=True, slots=True)
+class Reading:
+    """Where the language decoder stands in each row.
+
+    Attributes:
+        cache: keys and values of all columns so far.
+        held: (B, W) which of these columns hold something.
+        position: (B,) position of the last one.
+        state: (B, D) the state that says what comes next.
+    """
+
+    cache: Cache
+    held: Tensor
+    position: Tensor
+    state: Tensor
+
+
+def read_prefix(
+    language: PreTrainedModel, prefix: Tensor, held: Tensor, positions: Tensor
+) -> tuple[Tensor, Reading]:
+    """Read a prefix (B, W, D) in both directions; return its states and where this leads."""
+    cache = DynamicCache(config=language.config)
+    mask = held[:, None, None].expand(-1, 1, prefix.shape[1], -1)
+    states = language(
+        inputs_embeds=prefix,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+    ).last_hidden_state
+    reading = Reading(
+        cache=cache, held=held, position=positions[:, -1].clone(), state=states[:, -1]
+    )
+    return states, reading
+
+
+def read_on(
+    language: PreTrainedModel, reading: Reading, embedded: Tensor, held: Tensor
+) -> Tensor:
+    """Read columns (B, T, D) that follow, held (B, T) from the left; return their states."""
+    before, after = reading.held.shape[1], embedded.shape[1]
+    index = torch.arange(before + after, device=held.device)
+    causal = index[None] <= index[before:, None]
+    reading.held = torch.cat([reading.held, held], 1)
+    steps = torch.arange(after, device=held.device) + 1
+    states = language(
+        inputs_embeds=embedded,
+        attention_mask=(causal & reading.held[:, None])[:, None],
+        position_ids=reading.position[:, None] + steps,
+        past_key_values=reading.cache,
+        use_cache=True,
+    ).last_hidden_state
+    count = held.sum(1)
+    reading.position = reading.position + count
+    last = states[torch.arange(len(states), device=held.device), (count - 1).clamp(min=0)]
+    reading.state = torch.where((count > 0)[:, None], last, reading.state)
+    return states
+
+
+def generate(
+    language: PreTrainedModel,
+    speak: Callable[[Tensor], Tensor],
+    reading: Reading,
+    *,
+    most: int,
+    end: int,
+    forbidden: Tensor | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Write one token per step and row until all rows have ended.
+
+    Args:
+        language: the decoder.
+        speak: states (B, D) to logits (B, V).
+        reading: where to go on; it is moved along.
+        most: tokens at most.
+        end: the token that ends a row; afterwards the row repeats it.
+        forbidden: (V,) tokens that must not be written.
+
+    Yields:
+        Tokens (B,) and the states (B, D) at them.
+    """
+    ended = torch.zeros(len(reading.held), dtype=torch.bool, device=reading.held.device)
+    for _ in range(most):
+        logits = speak(reading.state)
+        if forbidden is not None:
+            logits = logits.masked_fill(forbidden, -torch.inf)
+        token = torch.where(ended, end, logits.argmax(1))
+        ended = ended | (token == end)
+        embedded = language.get_input_embeddings()(token)[:, None]
+        states = read_on(language, reading, embedded, ~ended[:, None])
+        yield token, states[:, 0]
+        if bool(ended.all()):
+            return

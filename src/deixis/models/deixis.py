@@ -1,0 +1,337 @@
+"""The unified family: every station of the road at once, any of them switched off by the config.
+
+Images, clips, prompts and remembered objects in; words, and masks for what they name, out. The
+prefix of the language decoder holds each image's rows (relation), the question with its prompts,
+and the objects that the vision part noticed; it is read in both directions. Each object's state
+says whether the question means it (existence), as a whole or by one of its parts. What is meant
+is written as codebook groups; then come words; the groups' states become masks.
+
+Shapes: F frames of G sets, B rows (questions), W columns of the prefix, O objects per set,
+M targets, S images of a set, T answer tokens, R mask rows (target x frame), L levels,
+K tokens per level, D language width, h w cells of the mask grid.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from deixis.decoding.codebook import CodebookConfig, CodebookFusion
+from deixis.decoding.pyramid import PyramidConfig, PyramidDecoder
+from deixis.models.deixis_config import (
+    DeixisConfig,
+    deixis_shipped,
+    deixis_small,
+    deixis_tiny,
+)
+from deixis.models.deixis_prompts import Prompting
+from deixis.models.deixis_speech import Speech
+from deixis.models.deixis_teaching import Taught, true_choice, true_presence, true_rows
+from deixis.models.deixis_vision import DeixisVision
+from deixis.models.interface import gather_slots
+from deixis.processing.batch import Batch, Layout, Output
+from deixis.relation.choice import Choice, MaskRows, mask_rows, meant_by
+from deixis.relation.entities import Linking
+from deixis.relation.objects import Look, Objects, ObjectTokens, blend, gather_objects
+from deixis.relation.square import SQuARE, SQuAREConfig
+
+PRESETS = {
+    "deixis_tiny": deixis_tiny,
+    "deixis_shipped": deixis_shipped,
+    "deixis_small": deixis_small,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """All that is known before the first word.
+
+    Attributes:
+        look, objects, layout, set_of_row: what the images show, and which row asks about which.
+        content: (G, O, D) the objects' tokens.
+        prefix: (B, W, D) what the language decoder reads first; its last column is <answer>.
+        held: (B, W) which columns hold something.
+        positions: (B, W); what has no place in the text stands at 0.
+        image_columns: columns of the images' rows, which come first.
+        first_object: column of the first object.
+    """
+
+    look: Look
+    objects: Objects
+    layout: Layout
+    set_of_row: Tensor
+    content: Tensor
+    prefix: Tensor
+    held: Tensor
+    positions: Tensor
+    image_columns: int
+    first_object: int
+
+    @property
+    def num_images(self) -> int:
+        """S, the most images of a set."""
+        return int(self.layout.num_images.max())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slots:
+    """Targets whose groups have been read: (M, L * K, D) states, and what each is about."""
+
+    hidden: Tensor
+    choice: Choice
+
+
+class DeixisModel(PreTrainedModel):
+    """Answers questions about sets of images and clips in words and masks."""
+
+    config_class = DeixisConfig
+    main_input_name = "batch"
+
+    def __init__(self, config: DeixisConfig) -> None:
+        super().__init__(config)
+        words = {kind: len(names) for kind, names in config.words.items()}
+        width, fine, coarse = config.text_config.hidden_size, config.fine_width, config.coarse_width
+        self.vision = DeixisVision(config)
+        self.relation = SQuARE(
+            SQuAREConfig(
+                num_queries=config.num_queries,
+                query_width=width,
+                feature_width=coarse,
+                num_heads=config.text_config.num_attention_heads,
+                relation=config.relation,
+            )
+        )
+        self.grid = nn.Linear(coarse, width) if config.grid_tokens else None
+        self.objects = ObjectTokens(
+            words, fine, words["part"] * words["colour"], width, config.most_entities
+        )
+        self.image_gain = nn.Parameter(torch.full((2,), 0.3))
+        self.prompting = Prompting(config) if config.prompts else None
+        self.speech = Speech(config)
+        self.codebook = CodebookFusion(
+            CodebookConfig(
+                levels=config.levels,
+                tokens_per_level=config.tokens_per_level,
+                language_width=width,
+                decoder_width=width // 2,
+            )
+        )
+        self.pyramid = PyramidDecoder(
+            PyramidConfig(
+                feature_widths=(fine,) * config.levels,
+                query_width=width // 2,
+                mask_width=config.mask_width,
+            )
+        )
+        self.score = nn.Linear(width, 1)
+        self.register_buffer("familiar_mean", torch.zeros(2 * coarse))
+        self.register_buffer("familiar_scale", torch.ones(2 * coarse))
+        self.register_buffer("familiar_limit", torch.full((1,), 1e9))
+        self.post_init()
+        self.speech.begin()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Keep what each station began with; the language decoder knows its own way."""
+
+    def forward(self, batch: Batch) -> Output:
+        """Read images, questions and true answers together, for training."""
+        assert batch.truth is not None, "forward learns from true answers; to ask, use see"
+        seen = self.see(batch)  # vision, relation, prompting: (B, W, D)
+        choice = self.true_choice(batch, seen)  # (M, O)
+        hidden = self.read(seen, batch.truth.tokens, choice)  # language: (B, W + T, D)
+        slots = self.slots(hidden, seen, choice)  # (M, L * K, D)
+        rows, masks = self.true_rows(batch, seen, choice)  # (R,)
+        output = self.point(slots, seen, rows)  # decoding: (R, h, w)
+        text = self.speech.speak(hidden[:, seen.prefix.shape[1] - 1 : -1])  # (B, T, V)
+        taught = self.taught(batch, seen, hidden, slots, masks)
+        return replace(output, text_logits=text, extra=taught)
+
+    # -- the road to the first word ------------------------------------------------------------
+
+    def see(self, batch: Batch, look: Look | None = None) -> Seen:
+        """Look at the images, relate them, and lay out what the language decoder reads first."""
+        config, layout, rows = self.config, batch.layout, batch.set_of_row
+        look = look or self.vision.look(batch.pixels)
+        words = self.speech.words()
+        objects = self._gather(look, layout)
+        content = self.objects(objects, words, words["number"])  # (G, O, D)
+        images, image_held = self._image_rows(look, layout, words["number"])  # (G, I, D)
+        question = self.speech.embeddings(batch.question)  # (B, N, D)
+        if self.prompting is not None and len(batch.prompts.row):
+            tokens = self.prompting(batch, look, objects, words, self.objects.entity)
+            slots = (batch.prompts.row, batch.prompts.column)
+            question = question.index_put(slots, tokens.to(question.dtype))
+        answer = self.speech.embeddings(torch.full_like(rows, config.answer_token))[:, None]
+        asked = batch.asked.sum(1, keepdim=True)
+        held = [
+            image_held[rows],
+            batch.asked,
+            objects.valid[rows] & config.object_tokens,
+            torch.ones_like(asked, dtype=torch.bool),
+        ]
+        steps = torch.arange(question.shape[1], device=rows.device) + 1
+        places = [
+            torch.zeros_like(held[0], dtype=torch.long),
+            steps.expand(len(rows), -1),
+            torch.zeros_like(held[2], dtype=torch.long),
+            asked + 1,
+        ]
+        parts = [images[rows], question, content[rows], answer]
+        return Seen(
+            look=look,
+            objects=objects,
+            layout=layout,
+            set_of_row=rows,
+            content=content,
+            prefix=torch.cat([part.to(question.dtype) for part in parts], 1),
+            held=torch.cat(held, 1),
+            positions=torch.cat(places, 1),
+            image_columns=images.shape[1],
+            first_object=images.shape[1] + question.shape[1],
+        )
+
+    def _gather(self, look: Look, layout: Layout) -> Objects:
+        config = self.config
+        return gather_objects(
+            look,
+            set_of_frame=layout.set,
+            image=layout.image,
+            clip=layout.clip,
+            num_sets=len(layout.num_images),
+            rule=Linking(
+                likeness=config.likeness,
+                likeness_nearby=config.likeness_nearby,
+                reach=config.reach,
+            ),
+            least_part=config.least_part,
+        )
+
+    def _image_rows(self, look: Look, layout: Layout, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each set's rows (G, S * (Q + grid), D) and which are held; a clip is one image,
+        the mean of its frames."""
+        sets, most = len(layout.num_images), int(layout.num_images.max())
+        place = layout.set * most + layout.image  # (F,)
+        count = torch.bincount(place, minlength=sets * most).clamp(min=1)
+        total = look.coarse.new_zeros(sets * most, *look.coarse.shape[1:])
+        mean = total.index_add(0, place, look.coarse) / count[:, None, None, None]
+        features = mean.flatten(2).transpose(1, 2).unflatten(0, (sets, most))  # (G, S, P, C)
+        there = torch.arange(most, device=place.device) < layout.num_images[:, None]
+        rows = self.relation(features.to(self.image_gain.dtype), there)  # (G, S, Q, D)
+        if self.grid is not None:
+            rows = torch.cat([rows, self.grid(features.to(self.image_gain.dtype))], 2)
+        index = torch.arange(most, device=place.device).clamp(max=len(numbers) - 1)
+        rows = blend([rows, numbers[index][:, None].expand_as(rows)], self.image_gain)
+        return rows.flatten(1, 2), there.repeat_interleave(rows.shape[2], 1)
+
+    # -- language ----------------------------------------------------------------------------
+
+    def read(self, seen: Seen, tokens: Tensor, choice: Choice) -> Tensor:
+        """Return the states (B, W + T, D) of the prefix and of an answer (B, T) with its groups."""
+        answer = self.written(tokens, seen, choice)
+        before, after = seen.prefix.shape[1], tokens.shape[1]
+        steps = torch.arange(after, device=tokens.device) + 1
+        index = torch.arange(before + after, device=tokens.device)
+        causal = index[None, :] <= index[:, None].clamp(min=before - 1)  # the prefix: both ways
+        held = F.pad(seen.held, (0, after), value=True)
+        states = self.speech.decoder(
+            inputs_embeds=torch.cat([seen.prefix, answer.to(seen.prefix.dtype)], 1),
+            attention_mask=(causal & held[:, None])[:, None],
+            position_ids=torch.cat([seen.positions, seen.positions[:, -1:] + steps], 1),
+            use_cache=False,
+        )
+        return states.last_hidden_state
+
+    def written(self, tokens: Tensor, seen: Seen, choice: Choice) -> Tensor:
+        """Return the embeddings (B, T, D) of an answer; groups carry what they are about."""
+        content = seen.content[seen.set_of_row[choice.row]]  # (M, O, D)
+        return self.speech.written(tokens, self.speech.about(content, choice), choice)
+
+    def exist(self, hidden: Tensor, seen: Seen) -> Tensor:
+        """Return logits (B, O, 1 + parts): is this object, or this part of it, meant?"""
+        last = seen.first_object + seen.objects.valid.shape[1]
+        return self.speech.exist(hidden[:, seen.first_object : last], seen.objects, seen.set_of_row)
+
+    def presence(self, slots: Slots, seen: Seen, hidden: Tensor) -> Tensor:
+        """Return logits (M, S): does a target show in an image, by the states alone?"""
+        rows = hidden[slots.choice.row, : seen.image_columns]
+        return self.speech.presence(slots.hidden, rows.unflatten(1, (seen.num_images, -1)))
+
+    def slots(self, hidden: Tensor, seen: Seen, choice: Choice) -> Slots:
+        """Return the states of each target's group out of (B, W + T, D)."""
+        size = self.config.group_size
+        starts = torch.stack([choice.row, seen.prefix.shape[1] + choice.order * size], 1)
+        return Slots(hidden=gather_slots(hidden, starts, size), choice=choice)
+
+    # -- decoding ----------------------------------------------------------------------------
+
+    def point(self, slots: Slots, seen: Seen, rows: MaskRows | None = None) -> Output:
+        """Draw each target in every frame that shows one of its objects."""
+        rows = rows or self.mask_rows(seen, slots.choice)
+        prior = self._prior(seen.look, rows, slots.choice.part[rows.target])  # (R, h, w)
+        if self.config.decoding == "proposal":
+            logits = torch.logit(prior, eps=1e-4)
+        else:
+            queries = self.codebook(slots.hidden.flatten(0, 1))  # (M, L, C)
+            fine = [seen.look.fine.to(queries.dtype)] * self.config.levels
+            logits = self.pyramid(queries[rows.target], fine, rows.frame, prior.to(queries.dtype))
+        return Output(
+            mask_logits=logits,
+            target=rows.target,
+            frame=rows.frame,
+            presence=slots.choice.presence,
+            score=self.score(slots.hidden.mean(1))[:, 0].float().sigmoid(),
+        )
+
+    def mask_rows(self, seen: Seen, choice: Choice) -> MaskRows:
+        """Return in which frames each target is drawn: where its objects show, or, without
+        object tokens, in every frame of its set."""
+        if self.config.object_tokens:
+            return mask_rows(seen.objects, seen.layout.set, seen.set_of_row, choice)
+        same = seen.set_of_row[choice.row][:, None] == seen.layout.set
+        target, frame = torch.nonzero(same, as_tuple=True)
+        return MaskRows(target=target, frame=frame, proposal=torch.full_like(frame, -1))
+
+    def parts(self, look: Look) -> Tensor:
+        """Return (K, parts, h, w): the probabilities of part words in the frames that are kept."""
+        return look.words[:, -len(self.config.words["part"]) :]
+
+    def _prior(self, look: Look, rows: MaskRows, part: Tensor) -> Tensor:
+        """Return (R, h, w): the proposal's own cells, or those of the part; 0.5 without one."""
+        known = rows.proposal >= 0
+        prior = look.proposals.masks[rows.frame, rows.proposal.clamp(min=0)].clone()
+        cut = torch.nonzero(known & (part > 0))[:, 0]
+        prior[cut] *= self.parts(look)[rows.frame[cut], part[cut] - 1]
+        return torch.where(known[:, None, None], prior, 0.5)
+
+    # -- learning ----------------------------------------------------------------------------
+
+    def true_choice(self, batch: Batch, seen: Seen) -> Choice:
+        """Return the objects that the true targets lie on."""
+        look, rows = seen.look, seen.set_of_row
+        assert batch.truth is not None
+        return true_choice(
+            batch.truth, look, self.parts(look), seen.objects, rows, seen.num_images
+        )
+
+    def true_rows(self, batch: Batch, seen: Seen, choice: Choice) -> tuple[MaskRows, Tensor]:
+        """Return the mask rows whose truth is known, and which true mask each has."""
+        assert batch.truth is not None
+        rows = self.mask_rows(seen, choice)
+        return true_rows(batch.truth, rows, len(batch.pixels), self.config.most_mask_rows)
+
+    def taught(
+        self, batch: Batch, seen: Seen, hidden: Tensor, slots: Slots, masks: Tensor
+    ) -> Taught:
+        """Return what is learned beside words and masks, with its truth."""
+        assert batch.truth is not None
+        meant, counted = meant_by(slots.choice, seen.objects, seen.set_of_row)
+        return Taught(
+            existence=self.exist(hidden, seen),
+            meant=meant,
+            counted=counted & batch.truth.pointing[:, None, None],
+            true_mask=masks,
+            presence=self.presence(slots, seen, hidden),
+            shows=true_presence(batch.truth, seen.layout.image, seen.num_images),
+        )

@@ -1,0 +1,190 @@
+"""DeixisConfig: only values; presets from under a million weights to real backbones."""
+
+from typing import Any
+
+from transformers import AutoConfig, LlamaConfig, PreTrainedConfig
+
+from deixis.scenes.catalogue import CATEGORIES, COLOURS, PART_NAMES, PATTERNS
+
+FIRST_WORD = 64  # where made-up word ids start in a config that no tokenizer has completed
+SHIPPED_VISION = {"widths": (24, 48, 96, 192), "top_down_width": 48, "blocks": (1, 1, 1, 2)}
+
+
+def scene_words() -> dict[str, list[str]]:
+    """Return the words that the dense heads of a model of our scenes know, by kind."""
+    return {
+        "category": [c.name for c in CATEGORIES],
+        "colour": list(COLOURS),
+        "pattern": list(PATTERNS),
+        "size": ["small", "large"],
+        "part": list(PART_NAMES),
+    }
+
+
+class DeixisConfig(PreTrainedConfig):
+    """Which stations stand on the road and how wide they are.
+
+    Args:
+        canvas: (height, width) that every frame is placed on; the model's working size.
+        vision_config: widths of the convolutional pyramid, or a transformers backbone's config.
+        text_config: the language decoder.
+        words: kind -> words of the dense heads.
+        word_tokens: kind -> token ids of each word; "number" holds those of image numbers.
+        identity_width: of the embedding that tells things apart.
+        object_tokens, grid_tokens: which tokens of an image the language decoder reads beside
+            the relation's rows.
+        prompts: whether points, boxes and masks are read.
+        relation: how images of a set meet (see ``relation/square.py``).
+        num_queries: rows of the relation per image.
+        levels, tokens_per_level: the codebook of one target.
+        decoding: "pyramid", or "proposal" for the proposals' own pixels.
+        presence_threshold: presence from which a target has masks.
+        most_objects: proposals per frame; least_votes: cells that make one.
+        likeness, likeness_nearby, reach: when two proposals are one thing.
+        least_part: cells that make a part worth naming.
+        most_images, most_entities: rows of the tables of image numbers and of things.
+        most_question, most_answer: tokens that are read and written at most.
+        most_mask_rows: masks that one training step draws at most.
+        answer_token, group_token, eos_token: ids in the vocabulary; a group's ids are consecutive.
+    """
+
+    model_type = "deixis"
+    sub_configs = {"text_config": AutoConfig}  # noqa: RUF012
+
+    def __init__(
+        self,
+        canvas: tuple[int, int] = (128, 128),
+        vision_config: dict[str, Any] | None = None,
+        text_config: Any = None,
+        words: dict[str, list[str]] | None = None,
+        word_tokens: dict[str, list[list[int]]] | None = None,
+        identity_width: int = 16,
+        object_tokens: bool = True,
+        grid_tokens: bool = False,
+        prompts: bool = True,
+        relation: Any = "square",
+        num_queries: int = 4,
+        levels: int = 2,
+        tokens_per_level: int = 1,
+        mask_width: int = 32,
+        decoding: str = "pyramid",
+        presence_threshold: float = 0.5,
+        most_objects: int = 8,
+        least_votes: float = 1.5,
+        likeness: float = 0.8,
+        likeness_nearby: float = 0.3,
+        reach: float = 0.25,
+        least_part: float = 4.0,
+        most_images: int = 16,
+        most_entities: int = 40,
+        most_question: int = 400,
+        most_answer: int = 120,
+        most_mask_rows: int = 200,
+        answer_token: int = 5,
+        group_token: int = 10,
+        eos_token: int = 2,
+        **kwargs: Any,
+    ) -> None:
+        self.canvas = tuple(canvas)
+        self.vision_config = vision_config or dict(SHIPPED_VISION)
+        self.text_config = _text_config(text_config)
+        self.words = words or scene_words()
+        self.word_tokens = word_tokens or _made_up_tokens(self.words, most_images)
+        self.identity_width = identity_width
+        self.object_tokens, self.grid_tokens, self.prompts = object_tokens, grid_tokens, prompts
+        self.relation, self.num_queries = relation, num_queries
+        self.levels, self.tokens_per_level, self.mask_width = levels, tokens_per_level, mask_width
+        self.decoding, self.presence_threshold = decoding, presence_threshold
+        self.most_objects, self.least_votes = most_objects, least_votes
+        self.likeness, self.likeness_nearby, self.reach = likeness, likeness_nearby, reach
+        self.least_part = least_part
+        self.most_images, self.most_entities = most_images, most_entities
+        self.most_question, self.most_answer = most_question, most_answer
+        self.most_mask_rows = most_mask_rows
+        self.answer_token, self.group_token, self.eos_token = answer_token, group_token, eos_token
+        super().__init__(**{**kwargs, "tie_word_embeddings": False})
+
+    @property
+    def fine_width(self) -> int:
+        """Width of the features that masks are drawn from."""
+        return int(self.vision_config["top_down_width"])
+
+    @property
+    def coarse_width(self) -> int:
+        """Width of the features that images are related by."""
+        return int(self.vision_config["widths"][-1])
+
+    @property
+    def group_size(self) -> int:
+        """Tokens of one target."""
+        return self.levels * self.tokens_per_level
+
+
+def _text_config(given: Any) -> Any:
+    if isinstance(given, dict):
+        given = dict(given)
+        return AutoConfig.for_model(given.pop("model_type", "llama"), **given)
+    return given or LlamaConfig(**_llama(1500, 256, 768, 4, 8))
+
+
+def _made_up_tokens(words: dict[str, list[str]], most_images: int) -> dict[str, list[list[int]]]:
+    """Give every word one id of its own, so that a config works before a tokenizer exists."""
+    tokens, following = {}, FIRST_WORD
+    for kind, names in {**words, "number": [""] * most_images}.items():
+        tokens[kind] = [[following + i] for i in range(len(names))]
+        following += len(names)
+    return tokens
+
+
+def _llama(vocabulary: int, width: int, inner: int, layers: int, heads: int) -> dict[str, Any]:
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads,
+        "max_position_embeddings": 4096,
+        "initializer_range": 0.04,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "tie_word_embeddings": False,
+    }
+
+
+def deixis_tiny() -> DeixisConfig:
+    """Under a million weights, all sizes different: for tests and documents."""
+    return DeixisConfig(
+        canvas=(64, 64),
+        vision_config={"widths": (8, 16, 24, 40), "top_down_width": 24, "blocks": (1, 1, 1, 1)},
+        text_config=LlamaConfig(**_llama(1500, 96, 160, 2, 4)),
+        identity_width=12,
+        num_queries=3,
+        tokens_per_level=2,
+        mask_width=20,
+    )
+
+
+def deixis_shipped() -> DeixisConfig:
+    """The model that the package ships as deixis-tiny."""
+    return DeixisConfig(
+        vision_config=dict(SHIPPED_VISION),
+        text_config=LlamaConfig(**_llama(1500, 256, 768, 4, 8)),
+    )
+
+
+def deixis_small() -> DeixisConfig:
+    """Four times the canvas and some 60 M weights: for one GPU and own data."""
+    return DeixisConfig(
+        canvas=(256, 256),
+        vision_config={
+            "widths": (48, 96, 192, 384), "top_down_width": 96, "blocks": (1, 2, 2, 3),
+        },
+        text_config=LlamaConfig(**_llama(8000, 512, 1536, 8, 8)),
+        num_queries=16,
+        tokens_per_level=2,
+        mask_width=64,
+        most_objects=32,
+        most_entities=200,
+    )

@@ -1,0 +1,161 @@
+"""Batch in, Output out: all that crosses between processing and models.
+
+Shapes: F frames of G image sets, B rows (questions), N question tokens, T answer tokens,
+R prompts, X true masks, H W canvas pixels, h w cells of the mask grid.
+"""
+
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from deixis.errors import ShapeError
+from deixis.structures.placement import Placement
+
+_T = TypeVar("_T")
+
+
+def moved(value: _T, device: torch.device | str) -> _T:
+    """Return a (nested) dataclass with all its tensors on a device."""
+    if not is_dataclass(value):
+        return value
+    changes: dict[str, Any] = {}
+    for field in fields(value):
+        item = getattr(value, field.name)
+        if isinstance(item, Tensor):
+            changes[field.name] = item.to(device)
+        elif is_dataclass(item):
+            changes[field.name] = moved(item, device)
+    return replace(value, **changes)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Which frame belongs to which image of which set.
+
+    Attributes:
+        set: (F,) the set of each frame; frames of a set stand together.
+        image: (F,) the image within its set.
+        time: (F,) moment within its clip, in [0, 1]; 0 for a picture.
+        clip: (F,) whether the image is a clip.
+        num_images: (G,).
+    """
+
+    set: Tensor
+    image: Tensor
+    time: Tensor
+    clip: Tensor
+    num_images: Tensor
+
+    def frames(self, index: int) -> range:
+        """Return the flat frames of a set."""
+        where = torch.nonzero(self.set == index)[:, 0]
+        return range(int(where[0]), int(where[-1]) + 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptSlots:
+    """Prompts and the question tokens that stand for them.
+
+    Attributes:
+        row, column: (R,) where the slot is in the question.
+        frame: (R,) flat frame of the batch.
+        kind: (R,) 0 point, 1 box, 2 mask.
+        coords: (R, 2, 2) corners (x, y) in [0, 1] of the canvas; a point twice.
+        masks: (R, h, w) covered share of each cell; a box filled, a point's cell.
+    """
+
+    row: Tensor
+    column: Tensor
+    frame: Tensor
+    kind: Tensor
+    coords: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Truth:
+    """True answers.
+
+    Attributes:
+        tokens: (B, T) the written answer, padded.
+        row, order: (M,) row of each target, and which group of the row it is.
+        target, frame: (X,) target and flat frame of each mask.
+        masks: (X, h, w) covered share of each cell.
+        pointing: (B,) whether the answer names targets, present or absent.
+    """
+
+    tokens: Tensor
+    row: Tensor
+    order: Tensor
+    target: Tensor
+    frame: Tensor
+    masks: Tensor
+    pointing: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Questions about image sets; several rows may ask about one set.
+
+    Attributes:
+        pixels: (F, 3, H, W) uint8.
+        layout: where each frame belongs.
+        set_of_row: (B,).
+        question: (B, N) token ids, padded.
+        asked: (B, N) which of them are there.
+        prompts: slots of what the questions point with.
+        placements: how each frame lies on its canvas.
+        truth: true answers, where known.
+
+    Raises:
+        ShapeError: slots and their vectors differ in number.
+    """
+
+    pixels: Tensor
+    layout: Layout
+    set_of_row: Tensor
+    question: Tensor
+    asked: Tensor
+    prompts: PromptSlots
+    placements: tuple[Placement, ...]
+    truth: Truth | None = None
+
+    def __post_init__(self) -> None:
+        slots = self.prompts
+        if not len(slots.row) == len(slots.coords) == len(slots.masks):
+            raise ShapeError(
+                f"prompt slots: expected one place and one mask for each of {len(slots.row)}, "
+                f"got {len(slots.coords)} and {len(slots.masks)}."
+            )
+        if len(self.pixels) != len(self.layout.set):
+            raise ShapeError(
+                f"frames: expected {len(self.layout.set)} by the layout, got {len(self.pixels)}."
+            )
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch with its tensors on a device."""
+        return moved(self, device)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """What a model returns.
+
+    Attributes:
+        mask_logits: (R, h, w), one row per target and frame.
+        target, frame: (R,) which target, and which flat frame, each mask row is about.
+        presence: (M, S) how sure that target m shows in image s of its set, in [0, 1].
+        score: (M,) estimated IoU, in [0, 1].
+        text_logits: (B, T, V) where the true text was given, else None.
+        extra: what the objective of this family needs besides.
+    """
+
+    mask_logits: Tensor
+    target: Tensor
+    frame: Tensor
+    presence: Tensor
+    score: Tensor
+    text_logits: Tensor | None = None
+    extra: Any = None

@@ -1,0 +1,185 @@
+"""Words <-> token ids: special tokens, and how an answer is written so that it can be read back.
+
+An answer is written as its codebook groups first (locate), then the sentence, in which ``<g>`` and
+``</g>`` enclose the phrase of the next group and ``<c>`` and ``</c>`` the conclusion:
+
+    <seg0><seg1><seg0><seg1>The<g> red mug</g> and the<g> blue kite</g>. There are<c> 2</c>.</s>
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from deixis.errors import WeightsError
+from deixis.structures.answers import GroundedAnswer
+
+PAD, BOS, EOS, REF, MEM, ANSWER = "<pad>", "<bos>", "</s>", "<ref>", "<mem>", "<answer>"
+NAME, NAME_END, CONCLUDE, CONCLUDE_END = "<g>", "</g>", "<c>", "</c>"
+SPECIAL = (PAD, BOS, EOS, REF, MEM, ANSWER, NAME, NAME_END, CONCLUDE, CONCLUDE_END)
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+
+
+def words_of(text: str) -> list[str]:
+    """Return the lower-case words of a text, without numbers and punctuation."""
+    return _WORD.findall(text.lower())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """An answer as read back from tokens.
+
+    Attributes:
+        text: what a person reads.
+        names: character ranges of the named phrases, in order; range i names group i.
+        conclusion: the short answer, or None.
+        groups: number of complete groups.
+        unfinished: number of groups begun and not finished.
+        starts: for each complete group, the position of its first token.
+    """
+
+    text: str
+    names: tuple[tuple[int, int], ...]
+    conclusion: str | None
+    groups: int
+    unfinished: int
+    starts: tuple[int, ...]
+
+
+class Vocabulary:
+    """A byte-level tokenizer with Deixis's special tokens and ``group_size`` codebook tokens."""
+
+    def __init__(self, tokenizer: Tokenizer, group_size: int) -> None:
+        self.tokenizer = tokenizer
+        self.group_size = group_size
+        names = (*SPECIAL, *self.group_tokens(group_size))
+        found = {name: tokenizer.token_to_id(name) for name in names}
+        ids = {name: i for name, i in found.items() if i is not None}
+        missing = [name for name in names if name not in ids]
+        if missing:
+            raise WeightsError(
+                f"tokenizer: expected the special tokens {', '.join(names)}, "
+                f"got none for {', '.join(missing)}. Was it trained for another model?"
+            )
+        self.pad, self.bos, self.eos = ids[PAD], ids[BOS], ids[EOS]
+        self.ref, self.mem, self.answer = ids[REF], ids[MEM], ids[ANSWER]
+        self.name, self.name_end = ids[NAME], ids[NAME_END]
+        self.conclude, self.conclude_end = ids[CONCLUDE], ids[CONCLUDE_END]
+        self.group = tuple(ids[t] for t in self.group_tokens(group_size))
+
+    @staticmethod
+    def group_tokens(size: int) -> tuple[str, ...]:
+        """Return the codebook tokens of one group, in reading order."""
+        return tuple(f"<seg{i}>" for i in range(size))
+
+    @classmethod
+    def train(cls, texts: Iterable[str], group_size: int, size: int = 1500) -> "Vocabulary":
+        """Train byte-level BPE on texts; bytes make every other input writable too."""
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=size,
+            special_tokens=[*SPECIAL, *cls.group_tokens(group_size)],
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        return cls(tokenizer, group_size)
+
+    @classmethod
+    def load(cls, path: Path, group_size: int) -> "Vocabulary":
+        """Read ``tokenizer.json``."""
+        return cls(Tokenizer.from_file(str(path)), group_size)
+
+    def save(self, path: Path) -> None:
+        """Write ``tokenizer.json``."""
+        self.tokenizer.save(str(path))
+
+    def __len__(self) -> int:
+        return self.tokenizer.get_vocab_size()
+
+    def plain(self, text: str) -> list[int]:
+        """Return the ids of a text in which special tokens, if any, are ordinary characters."""
+        pieces = re.split(r"(<[^<>]*>)", text)
+        ids: list[int] = []
+        for piece in pieces:  # a typed "<seg0>" must not become the real one
+            halves = [piece[:1], piece[1:]] if piece.startswith("<") else [piece]
+            for half in filter(None, halves):
+                ids += self.tokenizer.encode(half, add_special_tokens=False).ids
+        return ids
+
+    def word_ids(self, word: str) -> list[int]:
+        """Return the ids of a word as it stands inside a sentence."""
+        return self.plain(" " + word)
+
+    # -- answers ----------------------------------------------------------------------------
+
+    def write(self, answer: GroundedAnswer) -> list[int]:
+        """Write a true answer as tokens, groups first."""
+        text = answer.text
+        marks = [(*span, self.name, self.name_end) for span in answer.spans]
+        cursor = max((stop for _, stop in answer.spans), default=0)
+        for target in answer.absent:
+            start = text.find(target.phrase)
+            if start >= 0:
+                marks.append((start, start + len(target.phrase), self.name, self.name_end))
+        if answer.conclusion is not None:
+            start = text.rfind(answer.conclusion)
+            if start >= cursor or not marks:
+                stop = start + len(answer.conclusion)
+                marks.append((start, stop, self.conclude, self.conclude_end))
+        ids = list(self.group) * (len(answer.targets) + len(answer.absent))
+        cursor = 0
+        for start, stop, opening, closing in sorted(marks):
+            lead = start - 1 if start > cursor and text[start - 1] == " " else start
+            ids += [*self.plain(text[cursor:lead]), opening]
+            ids += [*self.plain(text[lead:stop]), closing]
+            cursor = stop
+        return [*ids, *self.plain(text[cursor:]), self.eos]
+
+    def read(self, ids: Sequence[int]) -> Written:
+        """Read back whatever a model wrote; never fails."""
+        starts, unfinished, position = [], 0, 0
+        pieces: list[tuple[str, list[int]]] = [("", [])]
+        while position < len(ids) and ids[position] != self.eos:
+            token = ids[position]
+            if token in self.group:
+                run = tuple(ids[position : position + self.group_size])
+                if run == self.group:
+                    starts.append(position)
+                    position += self.group_size
+                    continue
+                if token == self.group[0] or position == 0 or ids[position - 1] not in self.group:
+                    unfinished += 1
+            elif token in (self.name, self.name_end, self.conclude, self.conclude_end):
+                pieces.append((self.tokenizer.id_to_token(token) or "", []))
+            elif token not in (self.pad, self.bos, self.ref, self.mem, self.answer):
+                pieces[-1][1].append(token)
+            position += 1
+        return self._assembled(pieces, tuple(starts), unfinished)
+
+    def _assembled(
+        self, pieces: list[tuple[str, list[int]]], starts: tuple[int, ...], unfinished: int
+    ) -> Written:
+        text, names, conclusion = "", [], None
+        for mark, ids in pieces:
+            piece = self.tokenizer.decode(ids, skip_special_tokens=False) if ids else ""
+            stripped = piece.strip()
+            start = len(text) + len(piece) - len(piece.lstrip())
+            text += piece
+            if mark == NAME and stripped:
+                names.append((start, start + len(stripped)))
+            elif mark == CONCLUDE and stripped and conclusion is None:
+                conclusion = stripped
+        lead = len(text) - len(text.lstrip())
+        return Written(
+            text=text.strip(),
+            names=tuple((a - lead, b - lead) for a, b in names),
+            conclusion=conclusion,
+            groups=len(starts),
+            unfinished=unfinished,
+            starts=starts,
+        )

@@ -1,0 +1,191 @@
+"""One batch of questions on its way: see, locate, point, write. The reasoner's engine room.
+
+``steps`` writes a word in every row; targets are drawn before the first word, since what is meant
+is decided by existence. Shapes: B rows, M targets, S images, T written tokens, F frames.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deixis.language.generate import generate, read_on, read_prefix
+from deixis.models.deixis import Seen, Slots
+from deixis.processing.batch import Batch, Output
+from deixis.relation.choice import Choice, MaskRows, chosen_by_existence
+from deixis.relation.objects import Look
+from deixis.structures.answers import GroundedAnswer, Target
+
+CHUNK = 16  # frames that are looked at again together
+
+
+@dataclass(kw_only=True)
+class Answering:
+    """A batch that is being answered.
+
+    Attributes:
+        batch, look: what is asked, and what its frames show.
+        written: (B) token ids so far, groups first.
+    """
+
+    model: Any
+    processor: Any
+    batch: Batch
+    look: Look
+    seen: Seen
+    reading: Any
+    prefix_states: Tensor
+    choice: Choice
+    drawn: dict[int, Target] = field(default_factory=dict)
+    written: list[list[int]] = field(default_factory=list)
+    states: list[Tensor] = field(default_factory=list)
+
+    @torch.inference_mode()
+    def locate(self, wanted: Tensor) -> None:
+        """Write the groups of everything that is meant, and draw it."""
+        model, choice = self.model, self.choice
+        size = model.config.group_size
+        rows = len(self.batch.question)
+        counts = torch.bincount(choice.row, minlength=rows)
+        self.written = [list(self.processor.vocabulary.group) * n for n in counts.tolist()]
+        if not len(choice.row):
+            return
+        width = int(counts.max()) * size
+        group = torch.tensor(self.processor.vocabulary.group, device=choice.row.device)
+        tokens = group.repeat(width // size).expand(rows, -1)
+        held = torch.arange(width, device=group.device) < counts[:, None] * size
+        embedded = model.written(tokens, self.seen, choice)
+        states = read_on(model.speech.decoder, self.reading, embedded, held)
+        column = choice.order[:, None] * size + torch.arange(size, device=group.device)
+        self.draw(Slots(hidden=states[choice.row[:, None], column], choice=choice))
+
+    @torch.inference_mode()
+    def steps(self) -> Iterator[None]:
+        """Write the answers word by word."""
+        model, config = self.model, self.model.config
+        forbidden = None
+        if config.object_tokens:  # groups have been written already
+            forbidden = torch.zeros(
+                config.text_config.vocab_size, dtype=torch.bool, device=self.batch.question.device
+            )
+            forbidden[list(self.processor.vocabulary.group)] = True
+        ended = [False] * len(self.written)
+        for tokens, states in generate(
+            model.speech.decoder,
+            model.speech.speak,
+            self.reading,
+            most=config.most_answer,
+            end=config.eos_token,
+            forbidden=forbidden,
+        ):
+            self.states.append(states)
+            for row, token in enumerate(tokens.tolist()):
+                if not ended[row]:
+                    self.written[row].append(token)
+                    ended[row] = token == config.eos_token
+            yield
+        if not config.object_tokens:
+            self._draw_written()
+
+    def draw(self, slots: Slots) -> None:
+        """Turn the states of groups into targets, a chunk of frames at a time."""
+        rows = self.model.mask_rows(self.seen, slots.choice)
+        outputs = self._outputs(slots, rows)
+        self.drawn = self.processor.targets(outputs, slots.choice.presence, self.batch)
+
+    def _outputs(self, slots: Slots, rows: MaskRows) -> Iterator[tuple[Output, int]]:
+        """Yield outputs and the frame that their frame 0 is."""
+        if len(self.look.fine) == len(self.batch.pixels):
+            yield self.model.point(slots, self.seen, rows), 0
+            return
+        for start in range(0, len(self.batch.pixels), CHUNK):
+            mine = (rows.frame >= start) & (rows.frame < start + CHUNK)
+            if not bool(mine.any()):
+                continue
+            pixels = self.batch.pixels[start : start + CHUNK].to(self.model.device)
+            part = replace(self.seen, look=self.model.vision.look(pixels))
+            picked = MaskRows(
+                target=rows.target[mine],
+                frame=rows.frame[mine] - start,
+                proposal=rows.proposal[mine],
+            )
+            yield self.model.point(slots, part, picked), start
+
+    def _draw_written(self) -> None:
+        """Draw the groups that the language decoder wrote by itself."""
+        found = [
+            (row, order, start)
+            for row, ids in enumerate(self.written)
+            for order, start in enumerate(self.processor.vocabulary.read(ids).starts)
+        ]
+        if not found:
+            return
+        hidden = torch.stack(self.states, 1)  # (B, T, D)
+        row, order, start = torch.tensor(found, device=hidden.device).unbind(1)
+        size = self.model.config.group_size
+        columns = start[:, None] + torch.arange(size, device=hidden.device)
+        num_objects = self.seen.objects.valid.shape[1]
+        choice = Choice(
+            row=row,
+            order=order,
+            tokens=torch.zeros(len(row), num_objects, dtype=torch.bool, device=hidden.device),
+            part=torch.zeros_like(row),
+            presence=torch.zeros(len(row), 1, device=hidden.device),
+        )
+        slots = Slots(hidden=hidden[row[:, None], columns], choice=choice)
+        presence = self.model.presence(slots, self.seen, self.prefix_states).sigmoid()
+        self.choice = replace(choice, presence=presence)
+        self.draw(Slots(hidden=slots.hidden, choice=self.choice))
+
+    def targets(self, row: int) -> list[Target]:
+        """Return the targets of a row that show somewhere; their phrases are not written yet."""
+        mine = torch.nonzero(self.choice.row == row)[:, 0].tolist()
+        return [self.drawn[index] for index in mine if self.drawn[index].masks]
+
+    def text(self, row: int) -> str:
+        """Return what a row says so far."""
+        return str(self.processor.vocabulary.read(self.written[row]).text)
+
+    def answers(self) -> list[GroundedAnswer]:
+        """Return the answer of each row."""
+        rows: list[list[Target]] = [[] for _ in self.written]
+        for index, row in enumerate(self.choice.row.tolist()):
+            rows[row].append(self.drawn[index])
+        written: Sequence[Sequence[int]] = self.written
+        return [
+            self.processor.decode(ids, targets)
+            for ids, targets in zip(written, rows, strict=True)
+        ]
+
+
+@torch.inference_mode()
+def answering(model: Any, processor: Any, batch: Batch, look: Look) -> Answering:
+    """Read the questions and decide what they mean."""
+    batch = replace(batch.to(model.device), pixels=batch.pixels)
+    config = model.config
+    seen = model.see(batch, look)
+    states, reading = read_prefix(model.speech.decoder, seen.prefix, seen.held, seen.positions)
+    existence = model.exist(states, seen).sigmoid()
+    wanted = model.speech.speak(reading.state).argmax(1) == config.group_token
+    choice = chosen_by_existence(
+        existence,
+        seen.objects,
+        seen.set_of_row,
+        wanted & torch.tensor(config.object_tokens, device=wanted.device),
+        threshold=config.presence_threshold,
+        num_images=int(batch.layout.num_images.max()),
+    )
+    run = Answering(
+        model=model,
+        processor=processor,
+        batch=batch,
+        look=look,
+        seen=seen,
+        reading=reading,
+        prefix_states=states,
+        choice=choice,
+    )
+    run.locate(wanted)
+    return run

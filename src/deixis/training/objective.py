@@ -1,0 +1,251 @@
+"""What is minimised: dense words of every cell first, then answers in words and masks.
+
+Shapes: F frames, H W pixels, h w cells, B rows, O objects, M targets, R mask rows, T tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deixis.models.deixis_teaching import Taught
+from deixis.nn.dense import DenseMaps
+from deixis.nn.losses import (
+    bce_per_mask,
+    info_nce,
+    presence_loss,
+    refinement_weights,
+    soft_dice,
+)
+from deixis.processing.batch import Output, Truth, moved
+from deixis.processing.deixis import STRIDE, DeixisProcessor
+from deixis.scenes.catalogue import CATEGORIES, COLOURS, PATTERNS
+from deixis.scenes.questions import Scene
+
+FRAMES_PER_CLIP = 3  # frames of a clip that the dense objective looks at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DenseBatch:
+    """Frames and what every pixel of them shows.
+
+    Attributes:
+        pixels: (F, 3, H, W) uint8.
+        words: kind -> (F, H, W) 1 + index of the word, 0 for none.
+        centre: (F, 2, H, W) of the pixel's object, (x, y) in [0, 1]; 0 for background.
+        looks: (F, H, W) one number for all things that look alike, 0 for background.
+    """
+
+    pixels: Tensor
+    words: Mapping[str, Tensor]
+    centre: Tensor
+    looks: Tensor
+
+    def to(self, device: torch.device | str) -> "DenseBatch":
+        """Return the batch with its tensors on a device."""
+        words = {kind: ids.to(device) for kind, ids in self.words.items()}
+        return moved(
+            DenseBatch(pixels=self.pixels, words=words, centre=self.centre, looks=self.looks),
+            device,
+        )
+
+
+class DenseObjective:
+    """Teaches the vision part: words of every cell, where its object's centre is, how it looks."""
+
+    weights: Mapping[str, float] = {
+        "category": 1.0,
+        "colour": 0.5,
+        "pattern": 0.5,
+        "size": 0.5,
+        "part": 1.5,
+        "offset": 2.0,
+        "identity": 0.1,
+    }
+
+    def __init__(self, processor: DeixisProcessor) -> None:
+        self.words = processor.config.words
+
+    def collate(self, scenes: Sequence[Scene]) -> DenseBatch:
+        """Turn renderings into labels, a few frames of every clip."""
+        rows = [
+            self._labels(view, rendering)
+            for scene in scenes
+            for view, rendering in _some([*zip(scene.world.views, scene.renderings, strict=True)])
+        ]
+        stacked = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
+        return DenseBatch(
+            pixels=stacked["pixels"].permute(0, 3, 1, 2).contiguous(),
+            words={kind: stacked[kind] for kind in self.words},
+            centre=stacked["centre"],
+            looks=stacked["looks"],
+        )
+
+    def _labels(self, view: Any, rendering: Any) -> dict[str, np.ndarray]:
+        """Look up every pixel's words by the id of its thing."""
+        size = 1 + max((p.thing.id for p in view.placed), default=0)
+        table = {kind: np.zeros(size, np.uint8) for kind in ("category", "pattern", "size")}
+        centre, looks = np.zeros((2, size), np.float32), np.zeros(size, np.int64)
+        for placed in view.placed:
+            thing, index = placed.thing, placed.thing.id
+            table["category"][index] = 1 + _CATEGORY[thing.category]
+            table["pattern"][index] = 1 + PATTERNS.index(thing.pattern)
+            table["size"][index] = 2 if placed.large else 1
+            centre[:, index] = placed.x / view.width, placed.y / view.height
+            looks[index] = 1 + _looks_number(thing)
+        ids = rendering.things
+        return {
+            "pixels": rendering.pixels,
+            "part": rendering.parts,
+            "colour": rendering.colours,
+            "centre": centre[:, ids],
+            "looks": looks[ids],
+            **{kind: values[ids] for kind, values in table.items()},
+        }
+
+    def __call__(self, model: Any, batch: DenseBatch) -> dict[str, Tensor]:
+        _, maps = model.vision.dense(batch.pixels)
+        object_cells = F.avg_pool2d((batch.looks > 0).float()[:, None], STRIDE)[:, 0]
+        parts = {
+            kind: _soft_cross_entropy(maps.logits[kind], ids, object_cells)
+            for kind, ids in batch.words.items()
+        }
+        parts["offset"] = _offset_loss(maps, batch)
+        parts["identity"] = _identity_loss(maps, batch)
+        return {name: part * self.weights[name] for name, part in parts.items()}
+
+
+class AnswerObjective:
+    """Teaches the whole road: which objects are meant, the words, and the masks."""
+
+    weights: Mapping[str, float] = {
+        "words": 1.0,
+        "existence": 4.0,
+        "bce": 2.0,
+        "dice": 0.5,
+        "score": 0.2,
+        "presence": 1.0,
+    }
+
+    def __init__(self, processor: DeixisProcessor) -> None:
+        self.processor = processor
+
+    def collate(self, scenes: Sequence[Scene]) -> Any:
+        """Encode all questions about all scenes as one batch."""
+        samples = [sample for scene in scenes for sample in scene.samples]
+        return self.processor.encode(samples, with_truth=True)
+
+    def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        output: Output = model(batch)
+        truth: Truth = batch.truth
+        taught: Taught = output.extra
+        assert output.text_logits is not None
+        masks = truth.masks[taught.true_mask]
+        logits = output.mask_logits.float()
+        parts = {
+            "words": _word_loss(output.text_logits, truth.tokens, self.processor.vocabulary.pad),
+            "existence": _existence_loss(taught.existence, taught.meant, taught.counted),
+        }
+        if not model.config.object_tokens and len(taught.shows):
+            parts["presence"] = presence_loss(taught.presence, taught.shows)
+        if len(logits):
+            question = truth.row[output.target] * len(batch.pixels) + output.frame
+            weights = refinement_weights(logits, question.unique(return_inverse=True)[1])
+            parts["bce"] = bce_per_mask(logits, masks, weights).mean()
+            parts["dice"] = soft_dice(logits, masks).mean()
+            parts["score"] = _score_loss(output, logits, masks)
+        return {name: part * self.weights[name] for name, part in parts.items()}
+
+
+OBJECTIVES = {"dense": DenseObjective, "answer": AnswerObjective}
+
+_CATEGORY = {category.name: index for index, category in enumerate(CATEGORIES)}
+_COLOUR = {name: index for index, name in enumerate(COLOURS)}
+
+
+def _looks_number(thing: Any) -> int:
+    """Return a number that two things share exactly if they look alike."""
+    accent = 0
+    if thing.accent is not None:
+        category = CATEGORIES[_CATEGORY[thing.category]]
+        accent = 1 + list(category.parts).index(thing.accent[0]) * 10 + _COLOUR[thing.accent[1]]
+    number = _CATEGORY[thing.category] * 10 + _COLOUR[thing.colour]
+    return (number * 10 + PATTERNS.index(thing.pattern)) * 100 + accent
+
+
+def _some(frames: list[Any]) -> list[Any]:
+    """Return the pictures of a set, or a few frames of a clip, evenly."""
+    if len(frames) <= 4:
+        return frames
+    return [frames[i] for i in np.linspace(0, len(frames) - 1, FRAMES_PER_CLIP).astype(int)]
+
+
+def _soft_cross_entropy(logits: Tensor, ids: Tensor, object_cells: Tensor) -> Tensor:
+    """Mean cross-entropy of a cell against its pixels; cells of objects weigh more."""
+    scores = logits.float().log_softmax(1)
+    corners = [ids[:, y::STRIDE, x::STRIDE] for y in range(STRIDE) for x in range(STRIDE)]
+    loss = -sum(scores.gather(1, c[:, None].long())[:, 0] for c in corners) / len(corners)
+    weight = 0.3 + object_cells
+    return (loss * weight).sum() / weight.sum()
+
+
+def _offset_loss(maps: DenseMaps, batch: DenseBatch) -> Tensor:
+    height, width = maps.offset.shape[-2:]
+    inside = batch.looks[:, ::STRIDE, ::STRIDE] > 0
+    y = (torch.arange(height, device=inside.device) + 0.5) / height
+    x = (torch.arange(width, device=inside.device) + 0.5) / width
+    cells = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
+    wanted = batch.centre[:, :, ::STRIDE, ::STRIDE] - cells
+    error = (maps.offset - wanted).abs().sum(1) * inside
+    return error.sum() / inside.sum().clamp(min=1)
+
+
+def _identity_loss(maps: DenseMaps, batch: DenseBatch, most: int = 160) -> Tensor:
+    """Bring together the mean embeddings of things that look alike, anywhere in the batch."""
+    looks = batch.looks[:, ::STRIDE, ::STRIDE]
+    frame = torch.arange(len(looks), device=looks.device)[:, None, None]
+    keys, cell = torch.unique(frame * 1_000_000 + looks, return_inverse=True)
+    width = maps.identity.shape[1]
+    rows = maps.identity.permute(0, 2, 3, 1).reshape(-1, width)
+    total = rows.new_zeros(len(keys), width).index_add(0, cell.flatten(), rows)
+    count = torch.bincount(cell.flatten(), minlength=len(keys))
+    kept = torch.nonzero((keys % 1_000_000 > 0) & (count >= 8))[:most, 0]
+    embeddings = F.normalize(total[kept], dim=1)
+    return info_nce(embeddings, keys[kept] % 1_000_000, temperature=0.1)
+
+
+def _word_loss(logits: Tensor, tokens: Tensor, pad: int) -> Tensor:
+    """Mean cross-entropy of the answers' tokens; every question weighs the same."""
+    loss = F.cross_entropy(
+        logits.float().flatten(0, 1), tokens.flatten(), ignore_index=pad, reduction="none"
+    ).unflatten(0, tokens.shape)
+    held = tokens != pad
+    return (loss.sum(1) / held.sum(1).clamp(min=1)).mean()
+
+
+def _existence_loss(logits: Tensor, meant: Tensor, counted: Tensor) -> Tensor:
+    """BCE over wholes and over parts, each kind averaged alone so that neither drowns."""
+    loss = F.binary_cross_entropy_with_logits(logits.float(), meant, reduction="none") * counted
+    wholes = loss[..., 0].sum() / counted[..., 0].sum().clamp(min=1)
+    parts = loss[..., 1:].sum() / counted[..., 1:].sum().clamp(min=1)
+    return wholes + parts
+
+
+def _score_loss(output: Output, logits: Tensor, masks: Tensor) -> Tensor:
+    """Teach each target to expect the IoU that its masks reach."""
+    drawn, true = logits.detach() > 0, masks > 0.5
+    num = len(output.score)
+
+    def summed(values: Tensor) -> Tensor:
+        return values.new_zeros(num).index_add(0, output.target, values)
+
+    shared = summed((drawn & true).sum((1, 2)).float())
+    either = summed((drawn | true).sum((1, 2)).float())
+    seen = either > 0
+    wanted = shared / either.clamp(min=1)
+    loss = F.mse_loss(output.score.float(), wanted, reduction="none") * seen
+    return loss.sum() / seen.sum().clamp(min=1)

@@ -14,12 +14,12 @@ K tokens per level, D language width, h w cells of the mask grid.
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from deixis.decoding.codebook import CodebookConfig, CodebookFusion
 from deixis.decoding.pyramid import PyramidConfig, PyramidDecoder
+from deixis.language.together import read_together
 from deixis.models.deixis_config import (
     DeixisConfig,
     deixis_shipped,
@@ -232,16 +232,14 @@ class DeixisModel(PreTrainedModel):
         answer = self.written(tokens, seen, choice)
         before, after = seen.prefix.shape[1], tokens.shape[1]
         steps = torch.arange(after, device=tokens.device) + 1
-        index = torch.arange(before + after, device=tokens.device)
-        causal = index[None, :] <= index[:, None].clamp(min=before - 1)  # the prefix: both ways
-        held = F.pad(seen.held, (0, after), value=True)
-        states = self.speech.decoder(
-            inputs_embeds=torch.cat([seen.prefix, answer.to(seen.prefix.dtype)], 1),
-            attention_mask=(causal & held[:, None])[:, None],
-            position_ids=torch.cat([seen.positions, seen.positions[:, -1:] + steps], 1),
-            use_cache=False,
+        written = tokens != self.config.pad_token
+        return read_together(
+            self.speech.decoder,
+            torch.cat([seen.prefix, answer.to(seen.prefix.dtype)], 1),
+            held=torch.cat([seen.held, written], 1),
+            positions=torch.cat([seen.positions, seen.positions[:, -1:] + steps], 1),
+            prefix=before,
         )
-        return states.last_hidden_state
 
     def written(self, tokens: Tensor, seen: Seen, choice: Choice) -> Tensor:
         """Return the embeddings (B, T, D) of an answer; groups carry what they are about."""

@@ -45,7 +45,8 @@ class DeixisConfig(PreTrainedConfig):
         most_images, most_entities: rows of the tables of image numbers and of things.
         most_question, most_answer: tokens that are read and written at most.
         most_mask_rows: masks that one training step draws at most.
-        answer_token, group_token, eos_token: ids in the vocabulary; a group's ids are consecutive.
+        answer_token, group_token, eos_token, pad_token: ids in the vocabulary; those of a group
+            follow one another.
     """
 
     model_type = "deixis"
@@ -79,10 +80,11 @@ class DeixisConfig(PreTrainedConfig):
         most_entities: int = 40,
         most_question: int = 400,
         most_answer: int = 120,
-        most_mask_rows: int = 200,
+        most_mask_rows: int = 96,
         answer_token: int = 5,
         group_token: int = 10,
         eos_token: int = 2,
+        pad_token: int = 0,
         **kwargs: Any,
     ) -> None:
         self.canvas = tuple(canvas)
@@ -101,7 +103,8 @@ class DeixisConfig(PreTrainedConfig):
         self.most_images, self.most_entities = most_images, most_entities
         self.most_question, self.most_answer = most_question, most_answer
         self.most_mask_rows = most_mask_rows
-        self.answer_token, self.group_token, self.eos_token = answer_token, group_token, eos_token
+        self.answer_token, self.group_token = answer_token, group_token
+        self.eos_token, self.pad_token = eos_token, pad_token
         super().__init__(**{**kwargs, "tie_word_embeddings": False})
 
     @property
@@ -124,7 +127,7 @@ def _text_config(given: Any) -> Any:
     if isinstance(given, dict):
         given = dict(given)
         return AutoConfig.for_model(given.pop("model_type", "llama"), **given)
-    return given or LlamaConfig(**_llama(1500, 256, 768, 4, 8))
+    return given or LlamaConfig(**_llama(1500, 256, 768, 4, 4))
 
 
 def _made_up_tokens(words: dict[str, list[str]], most_images: int) -> dict[str, list[list[int]]]:
@@ -170,7 +173,7 @@ def deixis_shipped() -> DeixisConfig:
     """The model that the package ships as deixis-tiny."""
     return DeixisConfig(
         vision_config=dict(SHIPPED_VISION),
-        text_config=LlamaConfig(**_llama(1500, 256, 768, 4, 8)),
+        text_config=LlamaConfig(**_llama(1500, 256, 768, 4, 4)),
     )
 
 

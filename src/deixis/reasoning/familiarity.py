@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from deixis.models.deixis_vision import describe, strangeness
 from deixis.processing.vocabulary import words_of
 from deixis.relation.objects import Look
 from deixis.structures.answers import GroundedAnswer
@@ -20,32 +18,12 @@ from deixis.structures.samples import Sample
 MOST_NAMED = 5
 
 
-def describe(look: Look) -> Tensor:
-    """Return (F, 2 C): mean and spread of each coarse feature over a frame."""
-    coarse = look.coarse.float().flatten(2)
-    return torch.cat([coarse.mean(2), coarse.std(2)], 1)
-
-
-def strangeness(look: Look, model: Any) -> Tensor:
-    """Return (F,): the mean square of how far a frame's description lies from familiar ones."""
-    far = (describe(look) - model.familiar_mean) / model.familiar_scale
-    return far.square().mean(1)
-
-
-def learn_familiar(looks: Sequence[Look], model: Any, *, margin: float = 1.15) -> None:
-    """Store what familiar frames look like, and how strange the strangest of them is."""
-    rows = torch.cat([describe(look) for look in looks])
-    model.familiar_mean.copy_(rows.mean(0))
-    model.familiar_scale.copy_(rows.std(0).clamp(min=1e-3))
-    far = ((rows - model.familiar_mean) / model.familiar_scale).square().mean(1)
-    model.familiar_limit.fill_(float(far.quantile(0.999)) * margin)
-
-
 def cautions(
     samples: Sequence[Sample], look: Look, batch: Any, model: Any, processor: Any
 ) -> list[str | None]:
     """Return for each question why its answer deserves distrust, or None."""
-    strange = (strangeness(look, model) > model.familiar_limit).cpu()
+    far = strangeness(describe(look), model.familiar_mean, model.familiar_scale)
+    strange = (far > model.familiar_limit).cpu()
     out: list[str | None] = []
     for row, sample in enumerate(samples):
         frames = batch.layout.set == batch.set_of_row[row]

@@ -1,0 +1,84 @@
+"""What a trained model must know about itself: which pictures are familiar, and how sure is sure.
+
+Both are measured after training, on worlds that training did not draw, and kept with the weights.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deixis.language.generate import read_prefix
+from deixis.models.deixis_vision import describe, strangeness
+from deixis.processing.deixis import DeixisProcessor
+from deixis.scenes.questions import make_scene
+from deixis.scenes.world import WorldKey
+from deixis.structures.samples import Sample
+
+SEED = 2**51  # worlds of the split "val" that only calibration draws
+FAMILIAR = {"refer": 300, "multi": 150, "clip": 60, "region": 150, "plain": 150}
+SURE = {"absent": 600, "refer": 200, "multi": 100, "many": 100}
+TOGETHER = 32  # questions
+FRAMES_PER_CLIP = 4
+MARGIN = 1.1  # a picture may be a little stranger than the strangest in a thousand
+
+
+def calibrate(model: Any, processor: DeixisProcessor) -> dict[str, float]:
+    """Set the model's familiar pictures and its presence threshold; return what was found."""
+    model.eval()
+    with torch.inference_mode():
+        limit = measure_familiar(model, processor)
+        found, absent = presences(model, processor)
+    threshold, error = best_threshold(found, absent)
+    model.config.presence_threshold = threshold
+    return {"familiar_limit": limit, "presence_threshold": threshold, "presence_error": error}
+
+
+def samples_of(tasks: Mapping[str, int]) -> Iterator[Sample]:
+    """Yield so many questions of each task."""
+    for task, count in tasks.items():
+        for index in range(count):
+            key = WorldKey(split="val", task=task, seed=SEED, index=index)
+            yield make_scene(key).samples[0]
+
+
+def measure_familiar(model: Any, processor: DeixisProcessor) -> float:
+    """Keep what frames of our scenes look like, and how strange the strangest in a thousand is."""
+    rows = []
+    for sample in samples_of(FAMILIAR):
+        pixels = processor.encode([sample]).pixels
+        few = pixels[:: max(1, len(pixels) // FRAMES_PER_CLIP)]
+        rows.append(describe(model.vision.look(few.to(model.device))))
+    described = torch.cat(rows)
+    mean, scale = described.mean(0), described.std(0).clamp(min=1e-3)
+    limit = float(strangeness(described, mean, scale).quantile(0.999)) * MARGIN
+    model.familiar_mean.copy_(mean)
+    model.familiar_scale.copy_(scale)
+    model.familiar_limit.fill_(limit)
+    return limit
+
+
+def presences(model: Any, processor: DeixisProcessor) -> tuple[Tensor, Tensor]:
+    """Return the largest existence in questions whose target is there, and where it is not."""
+    found: list[float] = []
+    absent: list[float] = []
+    samples = samples_of(SURE)
+    while batch := list(islice(samples, TOGETHER)):
+        seen = model.see(processor.encode(batch).to(model.device))
+        states, _ = read_prefix(model.speech.decoder, seen.prefix, seen.held, seen.positions)
+        largest = model.exist(states, seen).sigmoid().flatten(1).amax(1).tolist()
+        for sample, presence in zip(batch, largest, strict=True):
+            if sample.answer is not None:
+                (found if sample.answer.targets else absent).append(presence)
+    return torch.tensor(found), torch.tensor(absent)
+
+
+def best_threshold(found: Tensor, absent: Tensor) -> tuple[float, float]:
+    """Return the presence that parts found from absent best, and the larger of both errors."""
+    steps = torch.linspace(0, 1, 201)[1:-1]
+    missed = (found[None] <= steps[:, None]).float().mean(1)
+    invented = (absent[None] > steps[:, None]).float().mean(1)
+    worse = torch.maximum(missed, invented)
+    return float(steps[worse == worse.min()].mean()), float(worse.min())

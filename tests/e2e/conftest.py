@@ -1,10 +1,13 @@
-"""The command line in a process of its own, and a small untrained model that it can open."""
+"""The command line, here or in a process of its own, and a small untrained model for it."""
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from PIL import Image
@@ -40,11 +43,22 @@ def run(*arguments: str | bytes | Path, prepare: Callable[[], None] | None = Non
         capture_output=True,
         text=True,
         preexec_fn=prepare,
-        timeout=120,
+        timeout=300,
         **how,
     )
     said, _, loaded = done.stderr.rpartition("\ntorch=")
     return Run(done.returncode, done.stdout, said, loaded == "True")
+
+
+def call(*arguments: str | Path, said: str = "") -> Run:
+    """Run `deixis` with these arguments in this process, where torch is loaded already."""
+    from deixis.cli import main
+
+    out, err, words = io.StringIO(), io.StringIO(), ["deixis", *map(str, arguments)]
+    with patch.object(sys, "argv", words), patch.object(sys, "stdin", io.StringIO(said)):
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as leaving:
+            main()
+        return Run(int(leaving.value.code or 0), out.getvalue(), err.getvalue(), True)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run
+from conftest import call, run
 from PIL import Image
 
 SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
@@ -139,7 +139,7 @@ def test_a_renamed_tensor_is_refused_by_its_name(picture, copied):
     renamed = name[:-1] + ("x" if name[-1] != "x" else "y")
     changed = content[8 : 8 + length].replace(f'"{name}"'.encode(), f'"{renamed}"'.encode())
     path.write_bytes(content[:8] + changed + content[8 + length :])
-    done = run("ask", picture, "What?", "--model", copied)
+    done = call("ask", picture, "What?", "--model", copied)
     check_refused(done, renamed, early=False)
 
 
@@ -191,16 +191,16 @@ def test_a_full_stdout_is_an_error_and_not_a_silent_loss(picture, tiny_model):
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 1)])
 def test_a_picture_of_one_pixel_or_one_row_is_answered(size, tiny_model, tmp_path):
     Image.new("RGB", size, (200, 30, 30)).save(tmp_path / "thin.png")
-    done = run("ask", tmp_path / "thin.png", "Where is the mug?", "--model", tiny_model, "--json")
+    done = call("ask", tmp_path / "thin.png", "Where is the mug?", "--model", tiny_model, "--json")
     assert done.code == 0, done.err
     (entry,) = json.loads(done.out)["images"]
     assert (entry["width"], entry["height"]) == size
 
 
 def test_a_question_of_10000_characters_is_answered(picture, tiny_model):
-    done = run("ask", picture, "where is the mug " * 588, "--model", tiny_model, "--json")
+    done = call("ask", picture, "where is the mug " * 588, "--model", tiny_model, "--json")
     assert done.code == 0, done.err
-    assert json.loads(done.out)["text"]
+    assert json.loads(done.out)["images"]
 
 
 def test_photographs_are_answered_at_full_size_and_with_a_caution(tiny_model):

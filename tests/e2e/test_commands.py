@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import run
+from conftest import call, run
 from PIL import Image
 
 from deixis.scenes.questions import TASKS
@@ -35,7 +35,7 @@ def test_completion_knows_the_commands():
 
 
 def test_json_is_one_document_in_the_schema_of_the_house(picture, clip, tiny_model):
-    done = run(
+    done = call(
         "ask", picture, clip, "Outline [1] and [cup].", "--model", tiny_model, "--json",
         "--box", "1:20,20,90,90", "--point", "2@2:60,60=cup",
     )  # fmt: skip
@@ -50,7 +50,7 @@ def test_json_is_one_document_in_the_schema_of_the_house(picture, clip, tiny_mod
 def test_out_holds_pictures_masks_and_the_same_document(picture, clip, tiny_model, tmp_path):
     out = tmp_path / "out"
     asked = ("ask", picture, clip, "Where is the red mug?", "--model", tiny_model)
-    done = run(*asked, "--json", "--out", out)
+    done = call(*asked, "--json", "--out", out)
     assert done.code == 0, done.err
     document = json.loads((out / "answer.json").read_text())
     assert document == json.loads(done.out)
@@ -65,7 +65,7 @@ def test_out_holds_pictures_masks_and_the_same_document(picture, clip, tiny_mode
 
 
 def test_a_person_reads_words_and_places(picture, tiny_model):
-    done = run("ask", picture, "Where is the red mug?", "--model", tiny_model)
+    done = call("ask", picture, "Where is the red mug?", "--model", tiny_model)
     assert done.code == 0, done.err
     assert done.out.strip()
 
@@ -87,7 +87,7 @@ Where is [9]?
 /quit
 never read
 """
-    done = run("ask", picture, "--chat", "--model", tiny_model, input=turns)
+    done = call("ask", picture, "--chat", "--model", tiny_model, said=turns)
     assert done.code == 0, done.err
     assert "[9]: expected an object of this conversation" in done.err
     assert "/dance: expected one of /objects" in done.err
@@ -104,7 +104,7 @@ def test_a_batch_killed_in_the_middle_goes_on_where_it_was(picture, tiny_model, 
     ]
     rows[4]["images"] = ["gone.png"]
     requests.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = run("ask", "--batch", requests, "--model", tiny_model)
+    done = call("ask", "--batch", requests, "--model", tiny_model)
     answers = tmp_path / "requests.answers.jsonl"
     first = [json.loads(line) for line in answers.read_text().splitlines()]
     assert done.code == 2
@@ -112,14 +112,14 @@ def test_a_batch_killed_in_the_middle_goes_on_where_it_was(picture, tiny_model, 
     assert "gone.png" in first[4]["error"]
     lines = answers.read_text().splitlines(keepends=True)
     answers.write_text("".join(lines[:6]) + lines[6][:20])
-    run("ask", "--batch", requests, "--model", tiny_model)
+    call("ask", "--batch", requests, "--model", tiny_model)
     second = [json.loads(line) for line in answers.read_text().splitlines()]
     assert [(r["id"], r.get("text")) for r in second] == [(r["id"], r.get("text")) for r in first]
 
 
 def test_an_evaluation_writes_a_report_and_pictures(tiny_model, tmp_path):
     out = tmp_path / "report.json"
-    done = run(
+    done = call(
         "eval", "scenes:refer", "--model", tiny_model, "--count", "4", "--seed", "5",
         "--out", out, "--pictures", "1",
     )  # fmt: skip
@@ -131,17 +131,17 @@ def test_an_evaluation_writes_a_report_and_pictures(tiny_model, tmp_path):
 
 
 def test_a_baseline_is_measured_without_a_model(tmp_path):
-    done = run("eval", "scenes:plain", "--baseline", "shuffle", "--count", "6")
+    done = call("eval", "scenes:plain", "--baseline", "shuffle", "--count", "6")
     assert done.code == 0, done.err
     assert "baseline:shuffle" in done.out
 
 
 @pytest.mark.parametrize("task", ["clip", "region"])
 def test_scenes_are_made_and_shown(task, tmp_path):
-    made = run("scenes", "make", "--task", task, "--count", "2", "--out", tmp_path / "set")
+    made = call("scenes", "make", "--task", task, "--count", "2", "--out", tmp_path / "set")
     assert made.code == 0, made.err
     assert len((tmp_path / "set/samples.jsonl").read_text().splitlines()) == 2
-    shown = run("scenes", "show", "--task", task, "--count", "2", "--out", tmp_path / "sheet.png")
+    shown = call("scenes", "show", "--task", task, "--count", "2", "--out", tmp_path / "sheet.png")
     assert shown.code == 0, shown.err
     assert Image.open(tmp_path / "sheet.png").width > 400
 
@@ -156,7 +156,7 @@ def test_models_lists_folders_and_recognises_published_checkpoints(tiny_model, t
 
 
 def test_the_doctor_answers_a_question_end_to_end(tiny_model):
-    done = run("doctor", "--model", tiny_model)
+    done = call("doctor", "--model", tiny_model)
     for line in (
         "Python",
         "torch",

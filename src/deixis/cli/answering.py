@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from deixis.structures.samples import Sample
 
 
+SILENT = "(the model wrote no words)"  # as untrained ones do
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Which model answers, where, and where its answers go."""
@@ -125,7 +128,7 @@ def print_answer(answer: GroundedAnswer, images: ImageSet) -> None:
 
     from deixis.viz.overlay import colours_of
 
-    console, words = Console(soft_wrap=True, highlight=False), Text(answer.text)
+    console, words = Console(soft_wrap=True, highlight=False), Text(answer.text or SILENT)
     colours = [f"rgb({r},{g},{b})" for r, g, b in colours_of(answer)]
     for (start, stop), colour in zip(answer.spans, colours, strict=True):
         words.stylize(f"bold {colour}", start, stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,15 +75,15 @@ def show_task(reasoner: Reasoner, task: str, folder: Path) -> Figures:
 
 def show_turns(reasoner: Reasoner, folder: Path) -> tuple[str, Image.Image]:
     """Talk in turns: what the first answer found is named [1], and asked about again."""
-    sample = make_sample(SPLIT, "multi", SEED, MORE + len(TASKS))
+    later = (make_sample(SPLIT, "multi", SEED, index) for index in count(MORE + len(TASKS)))
+    sample = next(one for one in later if not one.question.prompts)
     questions = [sample.question.text, "What is [1]?", "What colour is [1]?"]
     cards = []
     for text in questions:
-        prompts = sample.question.prompts if text == questions[0] else ()
-        if "[1]" in text and not len(reasoner.memory):
+        if cards and not len(reasoner.memory):
             break  # the first answer found nothing to come back to
-        answer = reasoner.answer(sample.images, text, prompts)
-        turn = replace(sample, question=Question(text=text, prompts=prompts), answer=None)
+        answer = reasoner.answer(sample.images, text)
+        turn = replace(sample, question=Question(text=text), answer=None)
         print_turn("turns", turn, answer)
         cards.append(card(turn, answer, width=520))
     picture = stacked(cards, gap=0, padding=0)

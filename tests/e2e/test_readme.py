@@ -1,0 +1,48 @@
+"""What the README shows works as it stands there."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import call
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_lines_of_python_answer(capsys):
+    (code,) = blocks("python")
+    exec(compile(code, "README.md", "exec"), {})
+    assert "blue mug" in capsys.readouterr().out
+
+
+def test_the_command_that_asks_writes_pictures_and_an_answer(tmp_path):
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    (asked,) = [line for line in lines if "deixis ask" in line and "--out" in line]
+    words = shlex.split(asked)[1:]
+    words[words.index("--out") + 1] = str(tmp_path / "answer")
+    done = call(*words)
+    assert done.code == 0, done.err
+    assert len(list((tmp_path / "answer").glob("image_*.png"))) == 3
+    assert json.loads((tmp_path / "answer/answer.json").read_text())["model"] == "deixis-tiny"
+
+
+def test_every_file_that_the_readme_names_is_there():
+    named = re.findall(r"\]\(([\w/.]+)\)", README) + re.findall(
+        r"python (benchmarks/\w+\.py)", README
+    )
+    named += re.findall(r"(?:docs/examples|runs)/[\w.]+", README)
+    assert len(named) >= 12
+    for name in named:
+        assert (ROOT / name).exists(), name

@@ -1,10 +1,11 @@
 """Finds words for what is asked: noun phrases and questions, chosen by a random generator."""
 
 import re
+from collections.abc import Iterator
 from random import Random
 
 from deixis.scenes.asked import Asked
-from deixis.scenes.catalogue import BY_NAME
+from deixis.scenes.catalogue import BY_NAME, CATEGORIES, COLOURS, PART_NAMES, PATTERNS
 from deixis.scenes.facts import Facts
 from deixis.scenes.meaning import Described, Which
 from deixis.scenes.templates import (
@@ -24,6 +25,7 @@ from deixis.scenes.templates import (
     PATTERN_TAILS,
     PATTERN_WORDS,
     RELATIONS,
+    TABLES,
     TEMPLATES,
     THEN,
     THINGS,
@@ -273,3 +275,23 @@ class Words:
         if self.rng.random() < 0.4:
             return text
         return re.sub(r"(^|[.?] )([a-z])", lambda m: m[1] + m[2].upper(), text)
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Return every word that questions and answers may hold, in lower case and sorted."""
+    texts = [*PART_NAMES, *map(plural_part, PART_NAMES), *COLOURS, *PATTERNS, *_texts(TABLES)]
+    for category in CATEGORIES:
+        texts += [category.name, category.plural, category.use, *category.synonyms]
+    spoken = re.sub(r"{\w*}", " ", " ".join(texts).lower())
+    return tuple(sorted(set(re.findall(r"\w+", spoken))))
+
+
+def _texts(table: object) -> Iterator[str]:
+    """Yield every text of a table, however deep."""
+    if isinstance(table, str):
+        yield table
+    elif isinstance(table, dict):
+        yield from _texts(tuple(table.values()))
+    elif isinstance(table, tuple):
+        for value in table:
+            yield from _texts(value)

@@ -1,4 +1,4 @@
-"""The wheel and the source package: they build, hold everything, and work outside the repository."""
+"""The wheel and the source package build, hold everything, and work outside the repository."""
 
 import json
 import os
@@ -37,7 +37,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_licence(built):
 
 def test_the_source_package_can_build_and_test_itself(built):
     (source,) = built.glob("*.tar.gz")
-    names = {name.partition("/")[2] for name in tarfile.open(source).getnames()}
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     for needed in ("pyproject.toml", "Makefile", "constraints.txt", "tests/test_architecture.py"):
         assert needed in names
 

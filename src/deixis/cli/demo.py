@@ -78,7 +78,7 @@ def show_turns(reasoner: Reasoner, folder: Path) -> tuple[str, Image.Image]:
     later = (make_sample(SPLIT, "multi", SEED, index) for index in count(MORE + len(TASKS)))
     sample = next(one for one in later if not one.question.prompts)
     questions = [sample.question.text, "What is [1]?", "What colour is [1]?"]
-    cards = []
+    cards: list[Image.Image] = []
     for text in questions:
         if cards and not len(reasoner.memory):
             break  # the first answer found nothing to come back to

@@ -75,6 +75,7 @@ class Stage(Strict):
     batch: int = Field(default=8, ge=1)  # image sets per step
     questions: int = Field(default=1, ge=1)  # per image set
     optimizer: Optimizer = Optimizer()
+    loss_weights: dict[str, float] = {}  # parts that weigh otherwise than the objective says
     data: tuple[Source, ...] = Field(min_length=1)
     train: tuple[Trained, ...] = ()  # the first pattern that fits counts; empty: everything learns
     precision: Literal["bf16", "fp32"] = "bf16"

@@ -4,10 +4,12 @@ from typing import Any
 
 from transformers import AutoConfig, LlamaConfig, PreTrainedConfig
 
+from deixis.models.deixis_checks import check_config, ready_made
 from deixis.scenes.catalogue import CATEGORIES, COLOURS, PART_NAMES, PATTERNS
 
 FIRST_WORD = 64  # where made-up word ids start in a config that no tokenizer has completed
 SHIPPED_VISION = {"widths": (24, 48, 96, 192), "top_down_width": 48, "blocks": (1, 1, 1, 2)}
+NECK = {"fine_width": 48, "coarse_width": 192}
 
 
 def scene_words() -> dict[str, list[str]]:
@@ -26,7 +28,9 @@ class DeixisConfig(PreTrainedConfig):
 
     Args:
         canvas: (height, width) that every frame is placed on; the model's working size.
-        vision_config: widths of the convolutional pyramid, or a transformers backbone's config.
+        vision_config: widths of the convolutional pyramid, or the config of a transformers
+            backbone, known by its "model_type".
+        neck_config: widths of the features that such a backbone is brought to.
         text_config: the language decoder.
         words: kind -> words of the dense heads.
         word_tokens: kind -> token ids of each word; "number" holds those of image numbers.
@@ -47,6 +51,9 @@ class DeixisConfig(PreTrainedConfig):
         most_mask_rows: masks that one training step draws at most.
         answer_token, group_token, eos_token, pad_token: ids in the vocabulary; those of a group
             follow one another.
+
+    Raises:
+        ConfigError: values that cannot make a model.
     """
 
     model_type = "deixis"
@@ -56,6 +63,7 @@ class DeixisConfig(PreTrainedConfig):
         self,
         canvas: tuple[int, int] = (128, 128),
         vision_config: dict[str, Any] | None = None,
+        neck_config: dict[str, int] | None = None,
         text_config: Any = None,
         words: dict[str, list[str]] | None = None,
         word_tokens: dict[str, list[list[int]]] | None = None,
@@ -71,7 +79,7 @@ class DeixisConfig(PreTrainedConfig):
         decoding: str = "pyramid",
         presence_threshold: float = 0.5,
         most_objects: int = 8,
-        least_votes: float = 1.5,
+        least_votes: float = 8.0,
         likeness: float = 0.8,
         likeness_nearby: float = 0.3,
         reach: float = 0.25,
@@ -89,9 +97,9 @@ class DeixisConfig(PreTrainedConfig):
     ) -> None:
         self.canvas = tuple(canvas)
         self.vision_config = vision_config or dict(SHIPPED_VISION)
+        self.neck_config = neck_config or dict(NECK)
         self.text_config = _text_config(text_config)
         self.words = words or scene_words()
-        self.word_tokens = word_tokens or _made_up_tokens(self.words, most_images)
         self.identity_width = identity_width
         self.object_tokens, self.grid_tokens, self.prompts = object_tokens, grid_tokens, prompts
         self.relation, self.num_queries = relation, num_queries
@@ -105,16 +113,26 @@ class DeixisConfig(PreTrainedConfig):
         self.most_mask_rows = most_mask_rows
         self.answer_token, self.group_token = answer_token, group_token
         self.eos_token, self.pad_token = eos_token, pad_token
+        self.word_tokens = word_tokens or self._made_up_tokens()
+        check_config(self)
         super().__init__(**{**kwargs, "tie_word_embeddings": False})
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether vision is a backbone of transformers."""
+        return "model_type" in self.vision_config
 
     @property
     def fine_width(self) -> int:
         """Width of the features that masks are drawn from."""
-        return int(self.vision_config["top_down_width"])
+        own = self.vision_config.get("top_down_width", 0)
+        return int(self.neck_config["fine_width"] if self.borrowed else own)
 
     @property
     def coarse_width(self) -> int:
         """Width of the features that images are related by."""
+        if self.borrowed:
+            return int(self.neck_config["coarse_width"])
         return int(self.vision_config["widths"][-1])
 
     @property
@@ -122,21 +140,20 @@ class DeixisConfig(PreTrainedConfig):
         """Tokens of one target."""
         return self.levels * self.tokens_per_level
 
+    def _made_up_tokens(self) -> dict[str, list[list[int]]]:
+        """Give every word one id of its own, so that a config works before a tokenizer exists."""
+        following = max(FIRST_WORD, self.group_token + self.group_size)
+        tokens: dict[str, list[list[int]]] = {}
+        for kind, names in {**self.words, "number": [""] * self.most_images}.items():
+            tokens[kind] = [[following + i] for i in range(len(names))]
+            following += len(names)
+        return tokens
+
 
 def _text_config(given: Any) -> Any:
     if isinstance(given, dict):
-        given = dict(given)
-        return AutoConfig.for_model(given.pop("model_type", "llama"), **given)
+        return ready_made("text_config", given, "llama")
     return given or LlamaConfig(**_llama(1500, 256, 768, 4, 4))
-
-
-def _made_up_tokens(words: dict[str, list[str]], most_images: int) -> dict[str, list[list[int]]]:
-    """Give every word one id of its own, so that a config works before a tokenizer exists."""
-    tokens, following = {}, FIRST_WORD
-    for kind, names in {**words, "number": [""] * most_images}.items():
-        tokens[kind] = [[following + i] for i in range(len(names))]
-        following += len(names)
-    return tokens
 
 
 def _llama(vocabulary: int, width: int, inner: int, layers: int, heads: int) -> dict[str, Any]:
@@ -190,4 +207,34 @@ def deixis_small() -> DeixisConfig:
         mask_width=64,
         most_objects=32,
         most_entities=200,
+    )
+
+
+def deixis_base() -> DeixisConfig:
+    """Real backbones of transformers, some 1.2 B weights: ConvNeXt V2 and a Llama.
+
+    Things of the wide world have no word in a catalogue and often no centre, hence grid tokens,
+    and groups that the language decoder writes by itself.
+    """
+    return DeixisConfig(
+        canvas=(512, 512),
+        vision_config={
+            "model_type": "convnextv2",
+            "depths": [3, 3, 27, 3],
+            "hidden_sizes": [128, 256, 512, 1024],
+            "out_features": ["stage1", "stage2", "stage3", "stage4"],
+        },
+        neck_config={"fine_width": 96, "coarse_width": 512},
+        text_config=LlamaConfig(
+            **{**_llama(32_000, 2048, 8192, 16, 32), "num_key_value_heads": 8}
+        ),
+        identity_width=32,
+        object_tokens=False,
+        grid_tokens=True,
+        num_queries=32,
+        tokens_per_level=3,
+        mask_width=128,
+        most_objects=48,
+        most_question=1024,
+        most_answer=512,
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from transformers import PreTrainedModel
 
-from deixis.config import Stage, TrainRun
+from deixis.config import Stage, TrainRun, pick
 from deixis.data.mixture import Draw, Mixture, Share, stage_seed
 
 HASHED_SETS = 32  # image sets whose pixels and words stand for the data of a stage
@@ -21,7 +21,12 @@ class Objective(Protocol):
 
     ``collate`` runs in a worker and must depend on the scenes alone; the parts of the loss come
     weighted, and the loss is their sum.
+
+    Attributes:
+        weights: part of the loss -> its weight.
     """
+
+    weights: Mapping[str, float]
 
     def collate(self, scenes: list[Any]) -> Any: ...
 
@@ -44,6 +49,7 @@ class Workshop:
         scene: the image set of a draw, with its questions.
         tasks: what a mixture may name.
         judged: what a judge may name.
+        finish: writes a trained model folder anew, with what it must know about itself.
     """
 
     build: Callable[[TrainRun, Path], tuple[PreTrainedModel, Processor]]
@@ -51,6 +57,7 @@ class Workshop:
     scene: Callable[[Draw], Any]
     tasks: tuple[str, ...]
     judged: tuple[str, ...]
+    finish: Callable[[Path, Path], Mapping[str, float]] | None = None
 
 
 class Steps(Dataset):
@@ -78,6 +85,18 @@ class Collate:
         (scenes,) = steps  # an element is a whole step
         questions = sum(len(scene.samples) for scene in scenes)
         return {"batch": self.objective.collate(scenes), "questions": questions}
+
+
+def weighted(objective: Objective, stage: Stage) -> Objective:
+    """Return the objective with the weights that a stage changes.
+
+    Raises:
+        ConfigError: the objective has no part of that name.
+    """
+    for name in stage.loss_weights:
+        pick(objective.weights, name, "part of the loss")
+    objective.weights = {**objective.weights, **stage.loss_weights}
+    return objective
 
 
 def make_mixture(stage: Stage, seed: int) -> Mixture:

@@ -9,9 +9,11 @@ from deixis.data.mixture import Draw
 from deixis.errors import ConfigError
 from deixis.models.deixis import PRESETS, DeixisModel
 from deixis.models.deixis_config import DeixisConfig
+from deixis.models.released import open_model
 from deixis.processing.deixis import DeixisProcessor
 from deixis.scenes.questions import TASKS, Scene, make_scene
 from deixis.scenes.world import WorldKey
+from deixis.training.calibration import calibrate
 from deixis.training.feeding import Processor, Workshop
 from deixis.training.objective import OBJECTIVES
 
@@ -30,6 +32,7 @@ def deixis_workshop() -> Workshop:
         scene=scene_of,
         tasks=trained,
         judged=tuple(TASKS),
+        finish=finish,
     )
 
 
@@ -61,6 +64,14 @@ def build_model(run: TrainRun, folder: Path) -> tuple[DeixisModel, Processor]:
     config = make_config(run.model, run.model_overrides)
     processor = DeixisProcessor.from_texts(config, list(texts()))
     return DeixisModel(config), processor
+
+
+def finish(folder: Path, new: Path) -> dict[str, float]:
+    """Calibrate the model of a folder and write it into ``new``."""
+    opened = open_model(folder)
+    found = calibrate(opened.model, opened.processor)
+    opened.model.save_pretrained(new)
+    return found
 
 
 def make_config(preset: str, overrides: dict[str, Any]) -> DeixisConfig:

@@ -2,6 +2,7 @@
 interrupted goes on from its last whole checkpoint.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,22 @@ from deixis.config import Stage, TrainRun, expected_one_of, load_run, pick
 from deixis.data.mixture import stage_seed
 from deixis.errors import ConfigError
 from deixis.extras import require
-from deixis.training.checkpoints import DONE, latest_whole, read_json, step_of, write_json
-from deixis.training.feeding import Processor, Steps, Workshop, hash_data, make_mixture
+from deixis.training.checkpoints import (
+    DONE,
+    latest_whole,
+    read_json,
+    replacing,
+    step_of,
+    write_json,
+)
+from deixis.training.feeding import (
+    Processor,
+    Steps,
+    Workshop,
+    hash_data,
+    make_mixture,
+    weighted,
+)
 from deixis.training.folders import (
     check_folder,
     is_finished,
@@ -110,8 +125,20 @@ def train_run(
             else:
                 previous = _train_stage(job, stage, before, previous)
             before += stage.steps
+        for name in ("last", "best"):
+            _finish(workshop, folder / name)
     best = read_json(folder / "best" / JUDGED)
     write_json(folder / DONE, {"stages": [stage.name for stage in run.stages], "best": best})
+
+
+def _finish(workshop: Workshop, folder: Path) -> None:
+    """Let a trained model measure what it must know about itself."""
+    if workshop.finish is not None and folder.exists():
+        with replacing(folder) as new:
+            shutil.copytree(folder, new, dirs_exist_ok=True)
+            found = workshop.finish(folder, new)
+        told = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+        logger.info("%s: %s", folder, told)
 
 
 def _train_stage(job: _Job, stage: Stage, before: int, previous: Path | None) -> Path:
@@ -121,15 +148,15 @@ def _train_stage(job: _Job, stage: Stage, before: int, previous: Path | None) ->
     resume = latest_whole(folder)
     resumed = step_of(resume) if resume else 0
     note_data(job.folder, stage.name, hash_data(steps))
-    logger.info("%s: %s from step %d of %d", job.run.name, stage.name, resumed, stage.steps)
     display = Display(f"{job.run.name}: {stage.name}", stage.steps, resumed)
+    display.say(f"{job.run.name}: {stage.name} from step {resumed} of {stage.steps}")
     journal = Journal(job.folder, stage.name, before=before, resumed=resumed)
     try:
         trainer = StageTrainer(
             job.model,
             stage=stage,
             steps=steps,
-            objective=job.workshop.objectives[stage.objective](job.processor),
+            objective=weighted(job.workshop.objectives[stage.objective](job.processor), stage),
             processor=job.processor,
             watchers=Watchers(job.folder, journal, display, job.judge, job.paint),
             seed=stage_seed(job.run.seed, stage.name),

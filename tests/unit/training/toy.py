@@ -78,6 +78,8 @@ class ToyBatch:
 
 
 class ToyObjective:
+    weights = {"sum": 1.0, "size": 0.1}  # noqa: RUF012
+
     def __init__(self, processor):
         self.dtypes = set()
 
@@ -90,8 +92,8 @@ class ToyObjective:
         self.dtypes.add(guess.dtype)
         guess = guess.float()
         return {
-            "sum": nn.functional.mse_loss(guess[:, 0], batch.wanted),
-            "size": 0.1 * guess.square().mean(),
+            "sum": self.weights["sum"] * nn.functional.mse_loss(guess[:, 0], batch.wanted),
+            "size": self.weights["size"] * guess.square().mean(),
         }
 
 

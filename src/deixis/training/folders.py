@@ -111,17 +111,19 @@ def _values(run: TrainRun, stages: int) -> dict[str, Any]:
 
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
-    """Write what the training says into the folder of the run, too."""
+    """Write what the training says into the folder of the run; the display shows it already."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    level = logger.level
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = propagate
         handler.close()
 
 

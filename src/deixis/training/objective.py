@@ -161,7 +161,7 @@ class AnswerObjective:
         return {name: part * self.weights[name] for name, part in parts.items()}
 
 
-OBJECTIVES = {"dense": DenseObjective, "answer": AnswerObjective}
+OBJECTIVES: dict[str, Any] = {"dense": DenseObjective, "answer": AnswerObjective}
 
 _CATEGORY = {category.name: index for index, category in enumerate(CATEGORIES)}
 _COLOUR = {name: index for index, name in enumerate(COLOURS)}

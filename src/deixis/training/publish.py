@@ -1,4 +1,4 @@
-"""Makes the model that ships out of a trained one: smaller numbers, with the papers of its training.
+"""Makes the model that ships out of a trained one: smaller, with the papers of its training.
 
     python -m deixis.training.publish out/tiny src/deixis/weights/deixis-tiny
 """
@@ -27,7 +27,7 @@ def publish(run: Path, out: Path) -> None:
     """
     best = run / "best"
     if not best.is_dir():
-        raise ConfigError(f"{run}: expected a finished run with best/ in it, got none. Train first.")
+        raise ConfigError(f"{run}: expected a run with best/ in it, got none. Train first.")
     tensors, _ = read_tensors(best)
     with replacing(out) as new:
         save_file({k: halved(t) for k, t in tensors.items()}, new / "model.safetensors")

@@ -82,7 +82,7 @@ IF_ANY_PART = (
     "do you see {a}{there}? mark {it}",
     "segment {a}{there}",
 )
-THEN = ("outline {it}", "segment {it}", "mark {it}", "show {it}", "please outline {it}")
+THEN = ("outline {it}", "segment {it}", "mark {it}", "highlight {it}", "please outline {it}")
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "one": REQUESTS,
@@ -154,7 +154,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "side": ("is {x} {side} {y}?", "{x}: is it {side} {y}?", "does {x} lie {side} {y}?"),
     "again": (
         "find {x} in the other images",
-        "where else is {x}? outline it in the other images",
+        "where else do you see {x}? outline it in the other images",
         "segment the same {n} as {x} in the other images",
         "outline {x} again in the other images",
         "mark {x} wherever it returns",
@@ -238,8 +238,8 @@ VERBS = {
     "enters third": "enter third",
 } | {f"moves {way}": f"move {way}" for way in ("left", "right", "up", "down")}
 GRAMMAR = (  # what is put between the blanks, and what answers say beside
-    "a an the and with whose is are it them do does that you can could to something of",
-    "more the most each how many there is no in any image the answer is yes no they",
+    "a an the and with whose is are it them do does that you can could to something of things",
+    "objects from more the most each how many there is no in any image the answer is yes no they",
     "first second third fourth left right up down above below moves 0 1 2 3 4 5 6",
 )
 TABLES = (

@@ -79,8 +79,8 @@ class Words:
 
     # -- noun phrases --------------------------------------------------------------------------
 
-    def noun(self, described: Described, *, plural: bool = False) -> str:
-        """Return "red mug", "striped thing that you can sit on", "blue lamps"."""
+    def noun(self, described: Described, *, plural: bool = False, followed: bool = False) -> str:
+        """Return "red mug", "striped thing that you can sit on"; ``followed``: more words come."""
         rng = self.rng
         category = described.category and BY_NAME[described.category]
         if not category:
@@ -97,14 +97,16 @@ class Words:
         if described.colour:
             before.append(described.colour)
         if described.accent:
-            after.append(self._accent(described.accent, described.category, plural=plural))
+            after.append(
+                self._accent(described.accent, described.category, short=plural or followed)
+            )
         if described.use:
             after.append(rng.choice(("that you can", "you could", "to")) + f" {described.use}")
         return " ".join([*before, head, *after])
 
-    def _accent(self, accent: tuple[str, str], category: str | None, *, plural: bool) -> str:
+    def _accent(self, accent: tuple[str, str], category: str | None, *, short: bool) -> str:
         part, colour = accent
-        if plural or self.rng.random() < 0.5:
+        if short or self.rng.random() < 0.5:
             return with_accent(accent, category)
         be = "are" if is_several(part, category) else "is"
         return f"whose {part_noun(part, category)} {be} {colour}"
@@ -112,7 +114,8 @@ class Words:
     def whole(self, which: Which, *, plural: bool = False) -> str:
         """Return the noun phrase of a description, without its part and article."""
         rng = self.rng
-        text = self.noun(which.described, plural=plural)
+        followed = which.relation is not None or which.motion is not None
+        text = self.noun(which.described, plural=plural, followed=followed)
         if which.relation:
             side, of = which.relation
             text = f"{text} {rng.choice(RELATIONS[side])} the {self.noun(of)}"
@@ -205,7 +208,8 @@ class Words:
         if asked.rule == "again":
             if asked.pointed:
                 return f"[{ordinal(asked.about)}]"
-            return f"{self.the(asked.which[0])} in {image_name(asked.frames[0])}"
+            name = self.noun(asked.which[0].described, followed=True)
+            return f"the {name} from {image_name(asked.frames[0])}"
         names = [self.the(which) for which in asked.which]
         if asked.rule == "side":
             return names[0]
@@ -247,8 +251,11 @@ class Words:
         if asked.silent:
             return ""
         if not asked.pointed:
-            them = asked.rule in ("count", "more", "images") or self._several(asked)
-            return self.rng.choice(THEN).format(it="them" if them else "it")
+            them = asked.rule in ("count", "more") or self._several(asked)
+            what = "them" if them else "it"
+            if asked.rule == "images":
+                what = f"all {self._xs(asked.which[0])}"
+            return self.rng.choice(THEN).format(it=what)
         drawn = [p for p in asked.pointed if p.drawn]
         if not drawn or self.rng.random() < 0.3:
             return ""

@@ -33,8 +33,9 @@ HARMLESS = {  # keys of a stage that may change between an interruption and its 
 
 
 def is_finished(run: TrainRun, folder: Path) -> bool:
-    """Tell whether every stage of a run has come to its end in this folder."""
-    return all(read_json(folder / stage.name / DONE) for stage in run.stages)
+    """Tell whether a run, and every stage of it, has come to its end in this folder."""
+    folders = [folder, *(folder / stage.name for stage in run.stages)]
+    return all(read_json(one / DONE) for one in folders)
 
 
 def check_folder(run: TrainRun, folder: Path) -> None:

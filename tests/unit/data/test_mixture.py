@@ -67,6 +67,7 @@ def test_a_draw_carries_split_seed_and_the_number_of_questions():
 
 
 @given(seed=SEEDS)
+@settings(deadline=None)
 def test_stages_have_seeds_of_their_own(seed):
     assert 0 <= stage_seed(seed, "see") < 2**63
     assert stage_seed(seed, "see") != stage_seed(seed, "speak")

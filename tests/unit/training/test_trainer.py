@@ -192,6 +192,30 @@ def test_a_loss_that_is_not_finite_ends_in_an_error_that_names_step_and_part(run
         whole_run(run_file, tmp_path, objective=Exploding)
 
 
+def test_a_stage_weighs_the_parts_of_its_loss(run_file, tmp_path):
+    plain = curve(whole_run(run_file, tmp_path / "a", ["steps=1"]))[0]
+    other = curve(whole_run(run_file, tmp_path / "b", ["steps=1", "loss_weights.size=0.3"]))[0]
+    assert other["parts"]["size"] == pytest.approx(3 * plain["parts"]["size"])
+    assert other["parts"]["sum"] == plain["parts"]["sum"]
+    with pytest.raises(ConfigError, match=r'unknown part of the loss "sise": .* mean "size"'):
+        whole_run(run_file, tmp_path / "c", ["steps=1", "loss_weights.sise=1"])
+
+
+def test_a_run_that_is_killed_while_it_is_finished_is_finished_again(run_file, tmp_path):
+    def killed(folder, new):
+        raise Killed
+
+    def finish(folder, new):
+        (new / "finished.txt").write_text("yes")
+        return {"threshold": 0.5}
+
+    with pytest.raises(Killed):
+        whole_run(run_file, tmp_path, ["steps=1"], finish=killed)
+    folder = whole_run(run_file, tmp_path, ["steps=1"], finish=finish)
+    assert (folder / "last" / "finished.txt").exists()
+    assert "threshold 0.5" in (folder / "log.txt").read_text()
+
+
 def test_pictures_are_painted_every_so_often(run_file, tmp_path):
     from PIL import Image
 

@@ -106,13 +106,14 @@ def toy_scene(draw):
     )
 
 
-def toy_workshop(objective=ToyObjective, scene=toy_scene):
+def toy_workshop(objective=ToyObjective, scene=toy_scene, finish=None):
     return Workshop(
         build=lambda run, folder: (ToyModel(ToyConfig(**run.model_overrides)), ToyProcessor()),
         objectives={"toy": objective},
         scene=scene,
         tasks=("refer", "many"),
         judged=("refer", "many", "compose"),
+        finish=finish,
     )
 
 

@@ -37,11 +37,11 @@ def read_prefix(
 ) -> tuple[Tensor, Reading]:
     """Read a prefix (B, W, D) in both directions; return its states and where this leads."""
     cache = DynamicCache(config=language.config)
-    mask = held[:, None, None].expand(-1, 1, prefix.shape[1], -1)
+    mask = held[:, None, None].expand(-1, 1, prefix.shape[1], -1).to(prefix.device)
     states = language(
         inputs_embeds=prefix,
         attention_mask=mask,
-        position_ids=positions,
+        position_ids=positions.to(prefix.device),
         past_key_values=cache,
         use_cache=True,
     ).last_hidden_state
@@ -62,15 +62,15 @@ def read_on(
     steps = torch.arange(after, device=held.device) + 1
     states = language(
         inputs_embeds=embedded,
-        attention_mask=(causal & reading.held[:, None])[:, None],
-        position_ids=reading.position[:, None] + steps,
+        attention_mask=(causal & reading.held[:, None])[:, None].to(embedded.device),
+        position_ids=(reading.position[:, None] + steps).to(embedded.device),
         past_key_values=reading.cache,
         use_cache=True,
     ).last_hidden_state
     count = held.sum(1)
     reading.position = reading.position + count
     last = states[torch.arange(len(states), device=held.device), (count - 1).clamp(min=0)]
-    reading.state = torch.where((count > 0)[:, None], last, reading.state)
+    reading.state = torch.where((count > 0)[:, None].to(last.device), last, reading.state)
     return states
 
 

@@ -36,8 +36,8 @@ def read_together(
         index = (rows[:, None], column)
         read = decoder(
             inputs_embeds=embedded[index],
-            attention_mask=(before & there[:, None])[:, None],
-            position_ids=positions[index],
+            attention_mask=(before & there[:, None])[:, None].to(embedded.device),
+            position_ids=positions[index].to(embedded.device),
             use_cache=False,
         ).last_hidden_state
         kept = (rows[:, None].expand_as(column)[there], column[there])

@@ -22,25 +22,40 @@ from deixis.decoding.pyramid import PyramidConfig, PyramidDecoder
 from deixis.language.together import read_together
 from deixis.models.deixis_config import (
     DeixisConfig,
+    deixis_base,
     deixis_shipped,
     deixis_small,
     deixis_tiny,
 )
 from deixis.models.deixis_prompts import Prompting
 from deixis.models.deixis_speech import Speech
-from deixis.models.deixis_teaching import Taught, true_choice, true_presence, true_rows
+from deixis.models.deixis_teaching import (
+    Taught,
+    choice_without_objects,
+    true_choice,
+    true_presence,
+    true_rows,
+)
 from deixis.models.deixis_vision import DeixisVision
 from deixis.models.interface import gather_slots
 from deixis.processing.batch import Batch, Layout, Output
 from deixis.relation.choice import Choice, MaskRows, mask_rows, meant_by
 from deixis.relation.entities import Linking
-from deixis.relation.objects import Look, Objects, ObjectTokens, blend, gather_objects
+from deixis.relation.objects import (
+    Look,
+    Objects,
+    ObjectTokens,
+    blend,
+    gather_objects,
+    no_objects,
+)
 from deixis.relation.square import SQuARE, SQuAREConfig
 
 PRESETS = {
     "deixis_tiny": deixis_tiny,
     "deixis_shipped": deixis_shipped,
     "deixis_small": deixis_small,
+    "deixis_base": deixis_base,
 }
 
 
@@ -104,27 +119,18 @@ class DeixisModel(PreTrainedModel):
             )
         )
         self.grid = nn.Linear(coarse, width) if config.grid_tokens else None
-        self.objects = ObjectTokens(
-            words, fine, words["part"] * words["colour"], width, config.most_entities
-        )
+        self.objects: ObjectTokens | None = None
+        if config.object_tokens:
+            self.objects = ObjectTokens(
+                words, fine, words["part"] * words["colour"], width, config.most_entities
+            )
         self.image_gain = nn.Parameter(torch.full((2,), 0.3))
         self.prompting = Prompting(config) if config.prompts else None
         self.speech = Speech(config)
-        self.codebook = CodebookFusion(
-            CodebookConfig(
-                levels=config.levels,
-                tokens_per_level=config.tokens_per_level,
-                language_width=width,
-                decoder_width=width // 2,
-            )
-        )
-        self.pyramid = PyramidDecoder(
-            PyramidConfig(
-                feature_widths=(fine,) * config.levels,
-                query_width=width // 2,
-                mask_width=config.mask_width,
-            )
-        )
+        self.codebook: CodebookFusion | None = None
+        self.pyramid: PyramidDecoder | None = None
+        if config.decoding == "pyramid":
+            self.codebook, self.pyramid = _drawing(config)
         self.score = nn.Linear(width, 1)
         self.register_buffer("familiar_mean", torch.zeros(2 * coarse))
         self.register_buffer("familiar_scale", torch.ones(2 * coarse))
@@ -156,11 +162,12 @@ class DeixisModel(PreTrainedModel):
         look = look or self.vision.look(batch.pixels)
         words = self.speech.words()
         objects = self._gather(look, layout)
-        content = self.objects(objects, words, words["number"])  # (G, O, D)
+        content = self._contents(objects, words)  # (G, O, D)
         images, image_held = self._image_rows(look, layout, words["number"])  # (G, I, D)
         question = self.speech.embeddings(batch.question)  # (B, N, D)
         if self.prompting is not None and len(batch.prompts.row):
-            tokens = self.prompting(batch, look, objects, words, self.objects.entity)
+            entity = self.objects.entity if self.objects is not None else None
+            tokens = self.prompting(batch, look, objects, words, entity)
             slots = (batch.prompts.row, batch.prompts.column)
             question = question.index_put(slots, tokens.to(question.dtype))
         answer = self.speech.embeddings(torch.full_like(rows, config.answer_token))[:, None]
@@ -194,6 +201,8 @@ class DeixisModel(PreTrainedModel):
 
     def _gather(self, look: Look, layout: Layout) -> Objects:
         config = self.config
+        if self.objects is None:
+            return no_objects(look, layout.num_images, len(config.words["part"]))
         return gather_objects(
             look,
             set_of_frame=layout.set,
@@ -208,17 +217,24 @@ class DeixisModel(PreTrainedModel):
             least_part=config.least_part,
         )
 
+    def _contents(self, objects: Objects, words: dict[str, Tensor]) -> Tensor:
+        """Return the objects' tokens (G, O, D); zeros where the model has none."""
+        if self.objects is None:
+            return words["number"].new_zeros(*objects.valid.shape, words["number"].shape[1])
+        return self.objects(objects, words, words["number"])
+
     def _image_rows(self, look: Look, layout: Layout, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Return each set's rows (G, S * (Q + grid), D) and which are held; a clip is one image,
         the mean of its frames."""
         sets, most = len(layout.num_images), int(layout.num_images.max())
         place = layout.set * most + layout.image  # (F,)
         count = torch.bincount(place, minlength=sets * most).clamp(min=1)
-        total = look.coarse.new_zeros(sets * most, *look.coarse.shape[1:])
-        mean = total.index_add(0, place, look.coarse) / count[:, None, None, None]
+        total, device = look.coarse.new_zeros(sets * most, *look.coarse.shape[1:]), look.coarse.device
+        total = total.index_add(0, place.to(device), look.coarse)
+        mean = total / count.to(device)[:, None, None, None]
         features = mean.flatten(2).transpose(1, 2).unflatten(0, (sets, most))  # (G, S, P, C)
         there = torch.arange(most, device=place.device) < layout.num_images[:, None]
-        rows = self.relation(features.to(self.image_gain.dtype), there)  # (G, S, Q, D)
+        rows = self.relation(features.to(self.image_gain.dtype), there.to(device))  # (G, S, Q, D)
         if self.grid is not None:
             rows = torch.cat([rows, self.grid(features.to(self.image_gain.dtype))], 2)
         index = torch.arange(most, device=place.device).clamp(max=len(numbers) - 1)
@@ -242,7 +258,10 @@ class DeixisModel(PreTrainedModel):
         )
 
     def written(self, tokens: Tensor, seen: Seen, choice: Choice) -> Tensor:
-        """Return the embeddings (B, T, D) of an answer; groups carry what they are about."""
+        """Return the embeddings (B, T, D) of an answer; groups carry what they are about. Without
+        object tokens they are words like others, which the language decoder writes by itself."""
+        if self.objects is None:
+            return self.speech.embeddings(tokens)
         content = seen.content[seen.set_of_row[choice.row]]  # (M, O, D)
         return self.speech.written(tokens, self.speech.about(content, choice), choice)
 
@@ -254,7 +273,14 @@ class DeixisModel(PreTrainedModel):
     def presence(self, slots: Slots, seen: Seen, hidden: Tensor) -> Tensor:
         """Return logits (M, S): does a target show in an image, by the states alone?"""
         rows = hidden[slots.choice.row, : seen.image_columns]
-        return self.speech.presence(slots.hidden, rows.unflatten(1, (seen.num_images, -1)))
+        logits = self.speech.presence(slots.hidden, rows.unflatten(1, (seen.num_images, -1)))
+        there = self.image_there(seen, slots.choice).to(logits.device)
+        return logits.masked_fill(~there, -30.0)
+
+    def image_there(self, seen: Seen, choice: Choice) -> Tensor:
+        """Return (M, S): which images the set of each target has."""
+        count = seen.layout.num_images[seen.set_of_row[choice.row]]
+        return torch.arange(seen.num_images, device=count.device) < count[:, None]
 
     def slots(self, hidden: Tensor, seen: Seen, choice: Choice) -> Slots:
         """Return the states of each target's group out of (B, W + T, D)."""
@@ -267,25 +293,31 @@ class DeixisModel(PreTrainedModel):
     def point(self, slots: Slots, seen: Seen, rows: MaskRows | None = None) -> Output:
         """Draw each target in every frame that shows one of its objects."""
         rows = rows or self.mask_rows(seen, slots.choice)
-        prior = self._prior(seen.look, rows, slots.choice.part[rows.target])  # (R, h, w)
-        if self.config.decoding == "proposal":
-            logits = torch.logit(prior, eps=1e-4)
-        else:
-            queries = self.codebook(slots.hidden.flatten(0, 1))  # (M, L, C)
-            fine = [seen.look.fine.to(queries.dtype)] * self.config.levels
-            logits = self.pyramid(queries[rows.target], fine, rows.frame, prior.to(queries.dtype))
+        prior = None
+        if self.objects is not None:
+            prior = self._prior(seen.look, rows, slots.choice.part[rows.target])  # (R, h, w)
         return Output(
-            mask_logits=logits,
+            mask_logits=self._drawn(slots, seen.look, rows, prior),
             target=rows.target,
             frame=rows.frame,
             presence=slots.choice.presence,
             score=self.score(slots.hidden.mean(1))[:, 0].float().sigmoid(),
         )
 
+    def _drawn(self, slots: Slots, look: Look, rows: MaskRows, prior: Tensor | None) -> Tensor:
+        """Return mask logits (R, h, w); ``prior``, what proposals say, has their shape."""
+        if self.codebook is None or self.pyramid is None:
+            assert prior is not None, "proposals are drawn for objects"
+            return torch.logit(prior, eps=1e-4)
+        queries = self.codebook(slots.hidden.flatten(0, 1))  # (M, L, C)
+        fine = [look.fine.to(queries.dtype)] * self.config.levels
+        prior = prior if prior is None else prior.to(queries.dtype)
+        return self.pyramid(queries[rows.target], fine, rows.frame, prior)
+
     def mask_rows(self, seen: Seen, choice: Choice) -> MaskRows:
         """Return in which frames each target is drawn: where its objects show, or, without
         object tokens, in every frame of its set."""
-        if self.config.object_tokens:
+        if self.objects is not None:
             return mask_rows(seen.objects, seen.layout.set, seen.set_of_row, choice)
         same = seen.set_of_row[choice.row][:, None] == seen.layout.set
         target, frame = torch.nonzero(same, as_tuple=True)
@@ -309,6 +341,8 @@ class DeixisModel(PreTrainedModel):
         """Return the objects that the true targets lie on."""
         look, rows = seen.look, seen.set_of_row
         assert batch.truth is not None
+        if self.objects is None:
+            return choice_without_objects(batch.truth.row, batch.truth.order, seen.num_images)
         return true_choice(
             batch.truth, look, self.parts(look), seen.objects, rows, seen.num_images
         )
@@ -332,4 +366,22 @@ class DeixisModel(PreTrainedModel):
             true_mask=masks,
             presence=self.presence(slots, seen, hidden),
             shows=true_presence(batch.truth, seen.layout.image, seen.num_images),
+            there=self.image_there(seen, slots.choice),
         )
+
+
+def _drawing(config: DeixisConfig) -> tuple[CodebookFusion, PyramidDecoder]:
+    """Return what turns the states of groups into masks."""
+    width = config.text_config.hidden_size
+    codebook = CodebookConfig(
+        levels=config.levels,
+        tokens_per_level=config.tokens_per_level,
+        language_width=width,
+        decoder_width=width // 2,
+    )
+    pyramid = PyramidConfig(
+        feature_widths=(config.fine_width,) * config.levels,
+        query_width=width // 2,
+        mask_width=config.mask_width,
+    )
+    return CodebookFusion(codebook), PyramidDecoder(pyramid)

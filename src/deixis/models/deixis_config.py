@@ -80,7 +80,7 @@ class DeixisConfig(PreTrainedConfig):
         presence_threshold: float = 0.5,
         most_objects: int = 8,
         least_votes: float = 8.0,
-        likeness: float = 0.8,
+        likeness: float = 0.72,
         likeness_nearby: float = 0.3,
         reach: float = 0.25,
         least_part: float = 4.0,

@@ -72,7 +72,7 @@ class Speech(nn.Module):
         logits = torch.cat([self.whole(states), part * states.shape[-1] ** -0.5 - 2], 2)
         valid = objects.valid[rows][..., None]
         able = torch.cat([valid, objects.parts[rows] & valid], 2)
-        return logits.float().masked_fill(~able, -30.0)
+        return logits.float().masked_fill(~able.to(logits.device), -30.0)
 
     def written(self, tokens: Tensor, about: Tensor, choice: Choice) -> Tensor:
         """Return the embeddings (B, T, D) of answers (B, T); groups carry what they are about."""

@@ -19,7 +19,7 @@ class Taught:
         meant, counted: (B, O, 1 + parts) the truth, and where it is known.
         true_mask: (R,) index of the true mask of each mask row.
         presence: (M, S) logits of the states alone, for models without object tokens.
-        shows: (M, S) the truth of it.
+        shows: (M, S) the truth of it; there: (M, S) the images that exist.
     """
 
     existence: Tensor
@@ -28,6 +28,7 @@ class Taught:
     true_mask: Tensor
     presence: Tensor
     shows: Tensor
+    there: Tensor
 
 
 def true_choice(
@@ -44,6 +45,18 @@ def true_choice(
     )
     with torch.no_grad(), torch.autocast(truth.masks.device.type, enabled=False):
         return chosen_by_truth(true, look.proposals, parts, objects, images)
+
+
+def choice_without_objects(row: Tensor, order: Tensor, images: int) -> Choice:
+    """Return targets (M,) that are about no object; nothing is known of their presence yet."""
+    nothing = torch.zeros_like(row)
+    return Choice(
+        row=row,
+        order=order,
+        tokens=nothing[:, None].bool(),
+        part=nothing,
+        presence=torch.zeros(len(row), images, device=row.device),
+    )
 
 
 def true_rows(

@@ -3,15 +3,40 @@
 Shapes: F frames, P proposals per frame, H W canvas pixels, h w cells of stride 2.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import AutoBackbone
 
+from deixis.models.deixis_checks import ready_made
 from deixis.models.deixis_config import DeixisConfig
 from deixis.nn.backbone import ConvPyramid
 from deixis.nn.dense import DenseHeads, DenseMaps
-from deixis.nn.proposals import propose
+from deixis.nn.neck import FeaturePyramid
+from deixis.nn.precision import exactly
+from deixis.nn.proposals import Proposals, propose
 from deixis.relation.objects import Look, part_moments, pool_words
+
+# what the backbones of transformers were trained with: the colours of ImageNet
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class BorrowedPyramid(nn.Module):
+    """A backbone of transformers and a neck, in the place of our own pyramid."""
+
+    def __init__(self, backbone: dict[str, Any], neck: dict[str, int]) -> None:
+        super().__init__()
+        self.body = AutoBackbone.from_config(ready_made("vision_config", backbone))
+        self.neck = FeaturePyramid(self.body.channels, **neck)
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Return features of stride 2, of the backbone's strides, and the coarsest, of pixels
+        (F, 3, H, W) in [0, 1]."""
+        mean, spread = (pixels.new_tensor(v)[:, None, None] for v in (MEAN, SPREAD))
+        pixels = (pixels - mean) / spread
+        return self.neck(pixels, self.body(pixels).feature_maps)
 
 
 class DeixisVision(nn.Module):
@@ -21,7 +46,11 @@ class DeixisVision(nn.Module):
         super().__init__()
         self.config = config
         words = {kind: len(names) for kind, names in config.words.items()}
-        self.backbone = ConvPyramid(**config.vision_config)
+        self.backbone: nn.Module
+        if config.borrowed:
+            self.backbone = BorrowedPyramid(config.vision_config, config.neck_config)
+        else:
+            self.backbone = ConvPyramid(**config.vision_config)
         self.heads = DenseHeads(config.fine_width, words, config.identity_width)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -35,7 +64,7 @@ class DeixisVision(nn.Module):
         """Look at frames (F, 3, H, W) uint8, each alone."""
         features, maps = self.dense(pixels)
         fine, coarse = features[0].float(), features[-1].float()
-        with torch.autocast(pixels.device.type, enabled=False):  # pooling is measuring: exact
+        with exactly(pixels.device):  # pooling is measuring
             words = {kind: maps.probabilities(kind) for kind in self.config.words}
             with torch.no_grad():
                 proposals = propose(
@@ -45,21 +74,31 @@ class DeixisVision(nn.Module):
                     least_votes=self.config.least_votes,
                 )
             named = torch.cat(list(words.values()), 1)
-            identity = torch.einsum(
-                "fpn,fen->fpe", proposals.masks.flatten(2), maps.identity.flatten(2)
-            )
             return Look(
                 proposals=proposals,
-                observed=pool_words(
-                    torch.cat([fine, named], 1), proposals, words["part"], words["colour"]
-                ),
-                identity=F.normalize(identity, dim=-1),
-                part_moments=part_moments(proposals, words["part"]),
+                **self._observed(fine, maps, words, proposals),
                 coarse=coarse,
                 fine=fine,
                 words=named,
                 kept=torch.arange(len(pixels), device=pixels.device),
             )
+
+    def _observed(
+        self, fine: Tensor, maps: DenseMaps, words: dict[str, Tensor], proposals: Proposals
+    ) -> dict[str, Tensor]:
+        """Return what is known of each proposal; without object tokens nobody asks."""
+        if not self.config.object_tokens:
+            nothing = fine.new_zeros(*proposals.valid.shape, 0)
+            return {"observed": nothing, "identity": nothing, "part_moments": nothing}
+        maps_of_words = torch.cat([fine, *words.values()], 1)
+        identity = torch.einsum(
+            "fpn,fen->fpe", proposals.masks.flatten(2), maps.identity.flatten(2)
+        )
+        return {
+            "observed": pool_words(maps_of_words, proposals, words["part"], words["colour"]),
+            "identity": F.normalize(identity, dim=-1),
+            "part_moments": part_moments(proposals, words["part"]),
+        }
 
 
 def describe(look: Look) -> Tensor:

@@ -30,5 +30,5 @@ def gather_slots(hidden: Tensor, starts: Tensor, size: int) -> Tensor:
         starts: (M, 2) row and column of each group's first token.
         size: tokens per group.
     """
-    columns = starts[:, 1:] + torch.arange(size, device=hidden.device)
+    columns = starts[:, 1:] + torch.arange(size, device=starts.device)
     return hidden[starts[:, :1], columns]

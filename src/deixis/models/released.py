@@ -42,13 +42,13 @@ def open_model(model: str | Path) -> Opened:
     config_file = folder / "config.json"
     try:
         values = json.loads(config_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        family = str(values.get("model_type"))
+    except (OSError, ValueError, AttributeError) as error:  # the last: JSON without keys
         names = ", ".join(sorted(p.parent.name for p in PACKAGE.glob("*/config.json"))) or "-"
         raise WeightsError(
             f'model "{model}": expected a folder with config.json or one of: {names}, '
             f"got none that can be read. See: deixis models."
         ) from error
-    family = values.get("model_type")
     if family not in FAMILIES:
         raise WeightsError(
             f'{config_file}: expected a model of {", ".join(FAMILIES)}, got "{family}". '

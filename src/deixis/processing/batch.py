@@ -16,17 +16,18 @@ from deixis.structures.placement import Placement
 _T = TypeVar("_T")
 
 
-def moved(value: _T, device: torch.device | str) -> _T:
-    """Return a (nested) dataclass with all its tensors on a device."""
+def moved(value: _T, device: torch.device | str, *, only_floats: bool = False) -> _T:
+    """Return a (nested) dataclass with all its tensors, or only those of floats, on a device."""
     if not is_dataclass(value):
         return value
     changes: dict[str, Any] = {}
     for field in fields(value):
         item = getattr(value, field.name)
         if isinstance(item, Tensor):
-            changes[field.name] = item.to(device)
+            if item.is_floating_point() or not only_floats:
+                changes[field.name] = item.to(device)
         elif is_dataclass(item):
-            changes[field.name] = moved(item, device)
+            changes[field.name] = moved(item, device, only_floats=only_floats)
     return replace(value, **changes)  # type: ignore[type-var]
 
 
@@ -135,8 +136,13 @@ class Batch:
             )
 
     def to(self, device: torch.device | str) -> "Batch":
-        """Return the batch with its tensors on a device."""
-        return moved(self, device)
+        """Return the batch with its tensors on a device.
+
+        The meta device knows shapes and no values; whole numbers, which say what belongs to
+        what, stay where they are, so that a whole forward can be tried there.
+        """
+        meta = torch.device(device).type == "meta"
+        return replace(moved(self, device, only_floats=meta), pixels=self.pixels.to(device))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

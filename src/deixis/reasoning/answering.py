@@ -1,11 +1,11 @@
 """One batch of questions on its way: see, locate, point, write. The reasoner's engine room.
 
 ``steps`` writes a word in every row; targets are drawn before the first word, since what is meant
-is decided by existence. Shapes: B rows, M targets, S images, T written tokens, F frames.
+is decided by existence; or, without object tokens, when their groups are written. Shapes: B rows, M targets, S images, T written tokens, F frames.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deixis.language.generate import generate, read_on, read_prefix
 from deixis.models.deixis import Seen, Slots
+from deixis.models.deixis_teaching import choice_without_objects
 from deixis.processing.batch import Batch, Output
 from deixis.relation.choice import Choice, MaskRows, chosen_by_existence
 from deixis.relation.objects import Look
@@ -86,14 +87,15 @@ class Answering:
                     self.written[row].append(token)
                     ended[row] = token == config.eos_token
             yield
-        if not config.object_tokens:
-            self._draw_written()
+        self.draw_written()
 
     def draw(self, slots: Slots) -> None:
-        """Turn the states of groups into targets, a chunk of frames at a time."""
+        """Turn the states of further groups into targets, a chunk of frames at a time."""
         rows = self.model.mask_rows(self.seen, slots.choice)
         outputs = self._outputs(slots, rows)
-        self.drawn = self.processor.targets(outputs, slots.choice.presence, self.batch)
+        new = self.processor.targets(outputs, slots.choice.presence, self.batch)
+        first = len(self.drawn)
+        self.drawn |= {first + index: target for index, target in new.items()}
 
     def _outputs(self, slots: Slots, rows: MaskRows) -> Iterator[tuple[Output, int]]:
         """Yield outputs and the frame that their frame 0 is."""
@@ -113,31 +115,32 @@ class Answering:
             )
             yield self.model.point(slots, part, picked), start
 
-    def _draw_written(self) -> None:
-        """Draw the groups that the language decoder wrote by itself."""
+    @torch.inference_mode()
+    def draw_written(self) -> None:
+        """Draw the groups that the language decoder has completed by itself since the last call.
+
+        With object tokens there are none: groups are written before the first word.
+        """
+        if self.model.config.object_tokens:
+            return
+        drawn = torch.bincount(self.choice.row, minlength=len(self.written)).tolist()
         found = [
             (row, order, start)
             for row, ids in enumerate(self.written)
             for order, start in enumerate(self.processor.vocabulary.read(ids).starts)
+            if order >= drawn[row]
         ]
         if not found:
             return
         hidden = torch.stack(self.states, 1)  # (B, T, D)
         row, order, start = torch.tensor(found, device=hidden.device).unbind(1)
-        size = self.model.config.group_size
-        columns = start[:, None] + torch.arange(size, device=hidden.device)
-        num_objects = self.seen.objects.valid.shape[1]
-        choice = Choice(
-            row=row,
-            order=order,
-            tokens=torch.zeros(len(row), num_objects, dtype=torch.bool, device=hidden.device),
-            part=torch.zeros_like(row),
-            presence=torch.zeros(len(row), 1, device=hidden.device),
-        )
+        columns = start[:, None] + torch.arange(self.model.config.group_size, device=row.device)
+        choice = choice_without_objects(row, order, self.seen.num_images)
         slots = Slots(hidden=hidden[row[:, None], columns], choice=choice)
         presence = self.model.presence(slots, self.seen, self.prefix_states).sigmoid()
-        self.choice = replace(choice, presence=presence)
-        self.draw(Slots(hidden=slots.hidden, choice=self.choice))
+        choice = replace(choice, presence=presence)
+        self.draw(Slots(hidden=slots.hidden, choice=choice))
+        self.choice = _joined(self.choice, choice)
 
     def targets(self, row: int) -> list[Target]:
         """Return the targets of a row that show somewhere; their phrases are not written yet."""
@@ -158,6 +161,15 @@ class Answering:
             self.processor.decode(ids, targets)
             for ids, targets in zip(written, rows, strict=True)
         ]
+
+
+def _joined(before: Choice, after: Choice) -> Choice:
+    """Return the targets of both, in this order."""
+    pairs = {
+        field.name: torch.cat([getattr(before, field.name), getattr(after, field.name)])
+        for field in fields(Choice)
+    }
+    return Choice(**pairs)
 
 
 @torch.inference_mode()

@@ -80,8 +80,11 @@ class Reasoner:
         sample = Sample(images=seen, question=asked)
         run = self._run([sample])
         yield from run.targets(0)
-        said = ""
+        said, shown = "", len(run.targets(0))
         for _ in run.steps():
+            run.draw_written()
+            yield from run.targets(0)[shown:]
+            shown = len(run.targets(0))
             text = run.text(0)
             if text.startswith(said) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
                 if text != said:

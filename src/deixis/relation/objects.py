@@ -100,6 +100,21 @@ class Objects:
     token_of: Tensor
 
 
+def no_objects(look: Look, num_images: Tensor, num_parts: int) -> Objects:
+    """Return a table in which no proposal is a thing: one row per set (G,), which is not valid."""
+    device, num_sets = num_images.device, len(num_images)
+    return Objects(
+        valid=torch.zeros(num_sets, 1, dtype=torch.bool, device=device),
+        observed=torch.zeros(num_sets, 1, 0, device=device),
+        geometry=torch.zeros(num_sets, 1, GEOMETRY_WIDTH, device=device),
+        image=torch.zeros(num_sets, 1, dtype=torch.long, device=device),
+        entity=torch.zeros(num_sets, 1, dtype=torch.long, device=device),
+        parts=torch.zeros(num_sets, 1, num_parts, dtype=torch.bool, device=device),
+        place=torch.zeros(num_sets, 1, 1 + num_parts, 2, device=device),
+        token_of=torch.full(look.proposals.valid.shape, -1, device=device),
+    )
+
+
 def pool_words(maps: Tensor, proposals: Proposals, parts: Tensor, colours: Tensor) -> Tensor:
     """Return (F, P, W): means of maps (F, C, h, w), and how often a part has a colour."""
     masks = proposals.masks.flatten(2)  # (F, P, hw)
@@ -144,13 +159,14 @@ def gather_objects(
         entity = link(
             identity[frames], centre[frames], valid[frames], images[frames], clips[frames], rule
         )
-        keys = np.where(entity >= 0, images[frames][:, None] * 10_000 + entity, -1)
+        many = entity.max(initial=0) + 1
+        keys = np.where(entity >= 0, images[frames][:, None] * many + entity, -1)
         rows, inverse = np.unique(keys, return_inverse=True)
         start = 1 if len(rows) and rows[0] < 0 else 0
         token_of[frames] = inverse.reshape(keys.shape) - start
         rows = rows[start:]
-        entity_rows.append(rows % 10_000)
-        image_rows.append(rows // 10_000)
+        entity_rows.append(rows % many)
+        image_rows.append(rows // many)
         path_rows.append(
             _paths(token_of[frames], centre[frames], images[frames], clips[frames], len(rows))
         )

@@ -148,10 +148,11 @@ class AnswerObjective:
         logits = output.mask_logits.float()
         parts = {
             "words": _word_loss(output.text_logits, truth.tokens, self.processor.vocabulary.pad),
-            "existence": _existence_loss(taught.existence, taught.meant, taught.counted),
         }
-        if not model.config.object_tokens and len(taught.shows):
-            parts["presence"] = presence_loss(taught.presence, taught.shows)
+        if model.config.object_tokens:
+            parts["existence"] = _existence_loss(taught.existence, taught.meant, taught.counted)
+        elif len(taught.shows):
+            parts["presence"] = presence_loss(taught.presence, taught.shows, taught.there)
         if len(logits):
             question = truth.row[output.target] * len(batch.pixels) + output.frame
             weights = refinement_weights(logits, question.unique(return_inverse=True)[1])

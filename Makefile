@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python: expected 3.11, 3.12 or 3.13 on the PATH, got none of them." >&2; exit 2; }
 	@echo "Making .venv with $(PYTHON) ..."
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check \
 		-c constraints.txt -e '.[dev,train,video]'
 	@touch $@
 

@@ -97,7 +97,9 @@ def train(arguments: Sequence[str], out: Path | None) -> None:
         check_folder(out)
     from deixis.training.trainer import train as train_runs
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logger = logging.getLogger("deixis")
+    logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.INFO)
     print(train_runs(files, overrides, out, judge, paint))
 
 

@@ -44,7 +44,7 @@ def propose(
     height, width = foreground.shape[1:]
     y, x = _grid(height, width, foreground.device)
     vote = torch.stack([x, y]) + offset  # (S, 2, h, w) in [0, 1]
-    heat = _heat(vote, foreground)
+    heat = _heat(vote, foreground) * (1 - 1e-4 * (x + 0.377 * y))  # equal neighbours are one peak
     peaks = heat * (heat == F.max_pool2d(heat[:, None], 7, 1, 3)[:, 0])
     strength, place = peaks.flatten(1).topk(min(limit, height * width), 1)  # (S, P)
     valid = strength > least_votes

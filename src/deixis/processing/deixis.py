@@ -16,7 +16,7 @@ from torch import Tensor
 from deixis.errors import WeightsError
 from deixis.processing.batch import Batch, Layout, Output, PromptSlots, Truth
 from deixis.processing.pixels import place_frame, place_mask, restore_masks
-from deixis.processing.vocabulary import Vocabulary, words_of
+from deixis.processing.vocabulary import Vocabulary, groups_of, words_of
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
@@ -70,6 +70,7 @@ class DeixisProcessor:
         try:
             vocabulary = Vocabulary.load(Path(folder) / "tokenizer.json", config.group_size)
             known = json.loads((Path(folder) / "words.json").read_text(encoding="utf-8"))
+            _check_fit(vocabulary, known, config)
         except (OSError, ValueError) as error:
             raise WeightsError(
                 f"{folder}: expected tokenizer.json and words.json of a Deixis model, "
@@ -161,7 +162,8 @@ class DeixisProcessor:
         for row, sample in enumerate(samples):
             answer = sample.answer or GroundedAnswer(text="")
             written.append(self.vocabulary.write(answer)[: self.config.most_answer])
-            for order, target in enumerate((*answer.targets, *answer.absent)):
+            most = self.config.most_answer // self.config.group_size
+            for order, (target, _) in enumerate(groups_of(answer)[:most]):
                 for image, mask in target.masks.items():
                     frame = offsets[row] + image
                     pixels = torch.from_numpy(mask.pixels)
@@ -265,6 +267,24 @@ class DeixisProcessor:
         )
 
 
+def _check_fit(vocabulary: Vocabulary, known: Any, config: Any) -> None:
+    """Refuse a tokenizer or a list of words that does not belong to the config.
+
+    Raises:
+        WeightsError: it belongs to another model.
+    """
+    ids = (vocabulary.pad, vocabulary.eos, vocabulary.answer, vocabulary.group[0])
+    wanted = (config.pad_token, config.eos_token, config.answer_token, config.group_token)
+    most = config.text_config.vocab_size
+    if ids != wanted or len(vocabulary) > most:
+        raise WeightsError(
+            f"tokenizer.json: expected at most {most} tokens and the special ids {wanted} of "
+            f"config.json, got {len(vocabulary)} and {ids}."
+        )
+    if not isinstance(known, list) or not all(isinstance(word, str) for word in known):
+        raise WeightsError("words.json: expected a list of words, got other JSON.")
+
+
 def _numbered(prompts: Iterable[Prompt]) -> tuple[dict[int, list[Prompt]], dict[str, int]]:
     """Return id -> prompts, and name -> id; prompts without an id get the next free ones."""
     prompts = list(prompts)
@@ -292,7 +312,7 @@ def _kind(prompt: Prompt) -> int:
 def _corners(prompt: Prompt, placement: Placement) -> list[list[float]]:
     """Return the prompt's corners (x, y) in [0, 1] of the canvas; a point twice."""
     if isinstance(prompt, Point):
-        corners = [[prompt.x + 0.5, prompt.y + 0.5]] * 2
+        corners = [[prompt.x, prompt.y]] * 2
     elif isinstance(prompt, Box):
         corners = [[prompt.x0, prompt.y0], [prompt.x1, prompt.y1]]
     else:

@@ -26,10 +26,13 @@ def place_frame(frame: Frame, canvas: tuple[int, int]) -> tuple[Tensor, Placemen
 
 
 def place_mask(mask: Tensor, placement: Placement, stride: int) -> Tensor:
-    """Return which share of each cell a mask (H, W) covers: (canvas / stride), float."""
+    """Return which share of each cell a mask (H, W) covers: (canvas / stride), float.
+
+    Only that part of a cell counts in which the image lies, so that its edges are covered wholly.
+    """
     height, width = placement.resized
-    rows, columns = placement.canvas[0] // stride, placement.canvas[1] // stride
-    out = torch.zeros(placement.canvas)
+    out, image = torch.zeros(2, *placement.canvas)
+    image[:height, :width] = 1
     if mask.shape == placement.resized:
         out[:height, :width] = mask
     else:
@@ -37,7 +40,8 @@ def place_mask(mask: Tensor, placement: Placement, stride: int) -> Tensor:
             mask[None, None].float(), placement.resized, mode="bilinear", antialias=True
         )
         out[:height, :width] = small[0, 0]
-    return F.avg_pool2d(out[None, None], stride)[0, 0].reshape(rows, columns)
+    share, there = F.avg_pool2d(torch.stack([out, image])[:, None], stride)[:, 0]
+    return share / there.clamp(min=stride**-2)
 
 
 def restore_masks(logits: Tensor, placement: Placement) -> Tensor:

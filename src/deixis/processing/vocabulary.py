@@ -6,6 +6,7 @@ An answer is written as its codebook groups first (locate), then the sentence, i
     <seg0><seg1><seg0><seg1>The<g> red mug</g> and the<g> blue kite</g>. There are<c> 2</c>.</s>
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,17 +15,48 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from deixis.errors import WeightsError
-from deixis.structures.answers import GroundedAnswer
+from deixis.structures.answers import GroundedAnswer, Target
 
 PAD, BOS, EOS, REF, MEM, ANSWER = "<pad>", "<bos>", "</s>", "<ref>", "<mem>", "<answer>"
 NAME, NAME_END, CONCLUDE, CONCLUDE_END = "<g>", "</g>", "<c>", "</c>"
 SPECIAL = (PAD, BOS, EOS, REF, MEM, ANSWER, NAME, NAME_END, CONCLUDE, CONCLUDE_END)
+_TOKENIZER_KEYS = {"added_tokens", "decoder", "model", "pre_tokenizer"}
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
 def words_of(text: str) -> list[str]:
     """Return the lower-case words of a text, without numbers and punctuation."""
     return _WORD.findall(text.lower())
+
+
+def groups_of(answer: GroundedAnswer) -> list[tuple[Target, tuple[int, int] | None]]:
+    """Return the targets, present and absent, in the order of their groups, each with its name.
+
+    Groups stand in the order in which the text names them. What has no name of its own, because
+    the text does not mention it or only inside another name, comes last, with None.
+    """
+    found: list[tuple[Target, tuple[int, int] | None]] = []
+    found += zip(answer.targets, answer.spans, strict=True)
+    for target in answer.absent:
+        taken = [span for _, span in found if span]
+        found.append((target, next(iter(_places(answer.text, target.phrase, taken)), None)))
+    named, unnamed, end = [], [], 0
+    for target, span in sorted(found, key=lambda item: item[1] or (len(answer.text), 0)):
+        if span and span[0] >= end:
+            named.append((target, span))
+            end = span[1]
+        else:
+            unnamed.append((target, None))
+    return [*named, *unnamed]
+
+
+def _places(
+    text: str, phrase: str, taken: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return where a phrase stands in a text, outside of the ranges that are taken."""
+    starts = [m.start() for m in re.finditer(f"(?={re.escape(phrase)})", text)] if phrase else []
+    spans = [(start, start + len(phrase)) for start in starts]
+    return [s for s in spans if all(s[1] <= a or b <= s[0] for a, b in taken)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,8 +123,19 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: Path, group_size: int) -> "Vocabulary":
-        """Read ``tokenizer.json``."""
-        return cls(Tokenizer.from_file(str(path)), group_size)
+        """Read ``tokenizer.json``.
+
+        Raises:
+            OSError, ValueError: the file is missing or no tokenizer.
+        """
+        text = path.read_text(encoding="utf-8")
+        stored = json.loads(text)
+        if not isinstance(stored, dict) or not stored.keys() >= _TOKENIZER_KEYS:
+            raise WeightsError(
+                f"{path.name}: expected a tokenizer with {', '.join(sorted(_TOKENIZER_KEYS))}, "
+                f"got other JSON."
+            )
+        return cls(Tokenizer.from_str(text), group_size)
 
     def save(self, path: Path) -> None:
         """Write ``tokenizer.json``."""
@@ -119,19 +162,12 @@ class Vocabulary:
 
     def write(self, answer: GroundedAnswer) -> list[int]:
         """Write a true answer as tokens, groups first."""
-        text = answer.text
-        marks = [(*span, self.name, self.name_end) for span in answer.spans]
-        cursor = max((stop for _, stop in answer.spans), default=0)
-        for target in answer.absent:
-            start = text.find(target.phrase)
-            if start >= 0:
-                marks.append((start, start + len(target.phrase), self.name, self.name_end))
-        if answer.conclusion is not None:
-            start = text.rfind(answer.conclusion)
-            if start >= cursor or not marks:
-                stop = start + len(answer.conclusion)
-                marks.append((start, stop, self.conclude, self.conclude_end))
-        ids = list(self.group) * (len(answer.targets) + len(answer.absent))
+        text, groups = answer.text, groups_of(answer)
+        spans = [span for _, span in groups if span]
+        marks = [(*span, self.name, self.name_end) for span in spans]
+        last = _places(text, answer.conclusion or "", spans)[-1:]
+        marks += [(*span, self.conclude, self.conclude_end) for span in last]
+        ids = list(self.group) * len(groups)
         cursor = 0
         for start, stop, opening, closing in sorted(marks):
             lead = start - 1 if start > cursor and text[start - 1] == " " else start
@@ -142,7 +178,7 @@ class Vocabulary:
 
     def read(self, ids: Sequence[int]) -> Written:
         """Read back whatever a model wrote; never fails."""
-        starts, unfinished, position = [], 0, 0
+        starts, unfinished, position, broken = [], 0, 0, False
         pieces: list[tuple[str, list[int]]] = [("", [])]
         while position < len(ids) and ids[position] != self.eos:
             token = ids[position]
@@ -150,15 +186,14 @@ class Vocabulary:
                 run = tuple(ids[position : position + self.group_size])
                 if run == self.group:
                     starts.append(position)
-                    position += self.group_size
+                    position, broken = position + self.group_size, False
                     continue
-                if token == self.group[0] or position == 0 or ids[position - 1] not in self.group:
-                    unfinished += 1
+                unfinished += token == self.group[0] or not broken
             elif token in (self.name, self.name_end, self.conclude, self.conclude_end):
                 pieces.append((self.tokenizer.id_to_token(token) or "", []))
             elif token not in (self.pad, self.bos, self.ref, self.mem, self.answer):
                 pieces[-1][1].append(token)
-            position += 1
+            position, broken = position + 1, token in self.group
         return self._assembled(pieces, tuple(starts), unfinished)
 
     def _assembled(

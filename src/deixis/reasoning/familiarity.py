@@ -13,7 +13,7 @@ from deixis.processing.vocabulary import words_of
 from deixis.relation.objects import Look
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.numbering import image_name
-from deixis.structures.samples import Sample
+from deixis.structures.samples import Question, Sample
 
 MOST_NAMED = 5
 
@@ -23,15 +23,13 @@ def cautions(
 ) -> list[str | None]:
     """Return for each question why its answer deserves distrust, or None."""
     far = strangeness(describe(look), model.familiar_mean, model.familiar_scale)
-    strange = (far > model.familiar_limit).cpu()
+    strange = (far > model.familiar_limit).to(batch.layout.set.device)
     out: list[str | None] = []
     for row, sample in enumerate(samples):
         frames = batch.layout.set == batch.set_of_row[row]
         images = batch.layout.image[frames & strange].unique().tolist()
-        unknown = [
-            w for w in dict.fromkeys(words_of(sample.question.text))
-            if w not in processor.known_words
-        ]
+        said = dict.fromkeys(words_of(_without_handles(sample.question)))
+        unknown = [word for word in said if word not in processor.known_words]
         reasons = []
         if unknown:
             named = ", ".join(f'"{word}"' for word in unknown[:MOST_NAMED])
@@ -42,6 +40,14 @@ def cautions(
         text = "; ".join(reasons)
         out.append(text[:1].upper() + text[1:] + "." if text else None)
     return out
+
+
+def _without_handles(question: Question) -> str:
+    """Return the text without the names that prompts gave: "[zork]" is no word to be learned."""
+    text = question.text
+    for prompt in question.prompts:
+        text = text.replace(f"[{prompt.name}]", " ")
+    return text
 
 
 def with_cautions(

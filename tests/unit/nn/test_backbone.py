@@ -1,4 +1,4 @@
-"""The pyramid's shapes, and the shortcut that skips before it projects."""
+"""The pyramid's shapes, what its cells can see, and the shortcut that skips before it projects."""
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,26 @@ def test_features_come_at_strides_2_4_8_and_16():
     pyramid = ConvPyramid(widths=(8, 16, 24, 40), top_down_width=12, blocks=(1, 2, 1, 1))
     shapes = [tuple(level.shape) for level in pyramid(torch.rand(3, 3, 32, 48))]
     assert shapes == [(3, 12, 16, 24), (3, 12, 8, 12), (3, 12, 4, 6), (3, 40, 2, 3)]
+
+
+def test_frames_do_not_see_each_other():
+    pyramid = ConvPyramid(widths=(8, 16, 24), top_down_width=12, blocks=(1, 1, 1)).eval()
+    frames = torch.rand(3, 3, 16, 24)
+    for level, alone in zip(pyramid(frames), pyramid(frames[1:2]), strict=True):
+        torch.testing.assert_close(level[1:2], alone)
+
+
+def test_equal_pixels_at_different_places_look_different():
+    pyramid = ConvPyramid(widths=(8, 16, 24), top_down_width=12, blocks=(1, 1, 1)).eval()
+    fine = pyramid(torch.full((1, 3, 64, 96), 0.5))[0]
+    assert (fine[0, :, 8, 12] - fine[0, :, 8, 36]).abs().max() > 1e-4
+    assert (fine[0, :, 8, 12] - fine[0, :, 24, 12]).abs().max() > 1e-4
+
+
+def test_every_weight_learns():
+    pyramid = ConvPyramid(widths=(8, 16, 24), top_down_width=12, blocks=(1, 2, 1))
+    sum(level.square().mean() for level in pyramid(torch.rand(2, 3, 32, 48))).backward()
+    assert all(p.grad is not None and p.grad.any() for p in pyramid.parameters())
 
 
 def test_a_shortcut_that_skips_equals_a_convolution_with_a_stride():

@@ -50,9 +50,9 @@ def test_a_box_or_a_mask_is_about_the_proposal_that_fits_it_and_not_the_one_it_t
 def test_a_mask_is_described_by_all_of_its_cells_weighed_by_their_share(local):
     mask = 0.25 * SMALL + 0.5 * area(4, 4, 5, 6)
     at = look(local, (MASK, mask))
-    expected = sum(
-        mask[y, x] * local[:, y, x] for y in range(HEIGHT) for x in range(WIDTH)
-    ) / mask.sum()
+    expected = (
+        sum(mask[y, x] * local[:, y, x] for y in range(HEIGHT) for x in range(WIDTH)) / mask.sum()
+    )
     torch.testing.assert_close(at.local[0], expected)
 
 

@@ -124,9 +124,7 @@ def test_the_truth_chooses_the_objects_and_parts_that_a_slow_loop_chooses(seed):
 
 def test_a_target_without_masks_is_about_nothing():
     true, proposals, parts = scene(0)
-    empty = replace(
-        true, masks=true.masks[:0], target=true.target[:0], frame=true.frame[:0]
-    )
+    empty = replace(true, masks=true.masks[:0], target=true.target[:0], frame=true.frame[:0])
     choice = chosen_by_truth(empty, proposals, parts, table(), num_images=2)
     assert not choice.tokens.any()
     assert choice.part.tolist() == [0] * 6

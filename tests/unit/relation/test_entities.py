@@ -49,7 +49,11 @@ def test_the_most_alike_are_linked_when_several_could_be():
 
 
 def test_empty_slots_have_no_number_and_empty_images_break_nothing():
-    assert linked([[None, (0, 0.3)], [None, None], [(1, 0.4), None]]) == [[-1, 0], [-1, -1], [0, -1]]
+    assert linked([[None, (0, 0.3)], [None, None], [(1, 0.4), None]]) == [
+        [-1, 0],
+        [-1, -1],
+        [0, -1],
+    ]
 
 
 def test_along_a_clip_place_helps_a_look_that_changes():

@@ -210,4 +210,3 @@ def _frames(look: Look, which: slice) -> Look:
         if f.name not in ("proposals", "kept")
     }
     return Look(proposals=proposals, kept=torch.arange(len(proposals.valid)), **rest)
-

@@ -1,0 +1,51 @@
+"""Rows read together without padding, against one plain call of the decoder."""
+
+import pytest
+import torch
+from decoders import plainly, ragged, small_decoder
+
+from deixis.language.together import ROWS, read_together
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    return small_decoder()
+
+
+@pytest.mark.parametrize(("rows", "prefix", "after"), [(2 * ROWS + 5, 7, 4), (3, 1, 5), (1, 6, 1)])
+def test_the_states_are_those_of_one_plain_call_and_zero_where_nothing_is(
+    decoder, rows, prefix, after
+):
+    embedded, held, positions = ragged(rows, prefix, after)
+    states = read_together(decoder, embedded, held=held, positions=positions, prefix=prefix)
+    expected = plainly(decoder, embedded, held, positions, prefix)
+    torch.testing.assert_close(states[held], expected[held])
+    assert not states[~held].any()
+
+
+def test_what_a_row_does_not_hold_changes_nothing(decoder):
+    embedded, held, positions = ragged(4, 6, 3)
+    states = read_together(decoder, embedded, held=held, positions=positions, prefix=6)
+    noise = torch.where(held[..., None], embedded, 100.0)
+    elsewhere = torch.where(held, positions, 50)
+    noisy = read_together(decoder, noise, held=held, positions=elsewhere, prefix=6)
+    torch.testing.assert_close(noisy, states)
+
+
+def test_a_row_in_a_batch_is_the_row_alone(decoder):
+    embedded, held, positions = ragged(5, 6, 3)
+    together = read_together(decoder, embedded, held=held, positions=positions, prefix=6)
+    for row in range(5):
+        one = slice(row, row + 1)
+        alone = read_together(
+            decoder, embedded[one], held=held[one], positions=positions[one], prefix=6
+        )
+        torch.testing.assert_close(alone, together[one])
+
+
+def test_gradients_reach_every_held_column(decoder):
+    embedded, held, positions = ragged(3, 5, 2)
+    embedded.requires_grad_()
+    states = read_together(decoder, embedded, held=held, positions=positions, prefix=5)
+    states.square().sum().backward()
+    assert torch.equal(embedded.grad.abs().sum(2) > 0, held)

@@ -13,7 +13,23 @@ import pytest
 from conftest import call, run
 from PIL import Image
 
-SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
+from deixis import Box, Question, Sample, load
+from deixis.scenes.questions import make_sample
+from deixis.structures.opening import open_images
+
+PHOTOS = sorted((Path(__file__).parents[3] / "shared" / "photos").glob("*.jpg"))
+ASKED = (
+    "Where is the dog?",
+    "What is written on the sign?",
+    "Outline the person on the left.",
+    "Is there a bicycle?",
+    "How many people are there?",
+    "Where is the red mug?",
+    "Which thing could you drink from?",
+    "Segment the car.",
+    "What colour is the chair?",
+    "Show all flowers.",
+)
 
 
 def check_refused(done, *words: str, early: bool = True) -> None:
@@ -203,14 +219,28 @@ def test_a_question_of_10000_characters_is_answered(picture, tiny_model):
     assert json.loads(done.out)["images"]
 
 
-def test_photographs_are_answered_at_full_size_and_with_a_caution(tiny_model):
-    from deixis import load
-
-    if not SHARED_PHOTOS.is_dir():
-        pytest.skip("shared/photos is not there")
+@pytest.mark.skipif(not PHOTOS, reason="shared/photos is not beside the repository")
+def test_photographs_are_taken_at_full_size(tiny_model):
     reasoner = load(tiny_model)
-    for path in sorted(SHARED_PHOTOS.glob("*.jpg")):
-        answer = reasoner.answer([path], "Where is the red mug?")
+    for path in PHOTOS:
         with Image.open(path) as photo:
-            sizes = {mask.size for t in answer.targets for mask in t.masks.values()}
-            assert sizes <= {photo.size[::-1]}
+            width, height = photo.size
+        box = Box(image=0, x0=0, y0=0, x1=width, y1=height // 2)
+        answer = reasoner.answer([path], "Outline [1].", [box])
+        sizes = {mask.size for target in answer.targets for mask in target.masks.values()}
+        assert sizes <= {(height, width)}
+
+
+@pytest.mark.skipif(not PHOTOS, reason="shared/photos is not beside the repository")
+def test_no_answer_about_a_photograph_comes_without_a_caution():
+    reasoner = load()
+    for path in PHOTOS:
+        images = open_images([path])
+        samples = [Sample(images=images, question=Question(text=text)) for text in ASKED]
+        assert all(answer.caution for answer in reasoner.answer_batch(samples)), path.name
+
+
+def test_scenes_like_those_of_training_need_no_caution():
+    samples = [make_sample("test", "refer", 71, index).without_answer() for index in range(100)]
+    answers = load().answer_batch(samples[:50]) + load().answer_batch(samples[50:])
+    assert sum(answer.caution is not None for answer in answers) <= 2

@@ -77,7 +77,7 @@ def _offer(
     rule: str,
     hows: tuple[str, ...],
     *,
-    numbers: tuple[int, ...] = (1, 1, 1, 2, 3),
+    numbers: tuple[int, ...] = (1, 1, 1, 2, 2, 3, 3),
     least: int = 1,
     parts: bool = False,
     details: tuple[str, ...] = ("",),
@@ -151,7 +151,7 @@ PIXELQA = {
     "motion": Kind(
         offer=_mixed(
             _offer("motion", "told direction", MOVING),
-            _does,
+            _offer("motion", "told direction", MOVING),
             _does,
         ),
         weight=0.3,

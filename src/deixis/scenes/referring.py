@@ -116,12 +116,18 @@ def _list(facts: Facts, rng: Random) -> Asked | None:
     which = []
     for thing in rng.sample(things, len(things)):
         described = own_words(facts, rng, thing, frames)
-        part = pick_part(facts, rng, thing) if number < 4 and rng.random() < 0.1 else None
-        if described is None or (number > 3 and described.accent):
+        part = pick_part(facts, rng, thing) if number < 3 and rng.random() < 0.15 else None
+        if described is None or (number > 3 and not _is_short(described)):
             continue
         if shares(facts, thing, frames):
             which.append(Which(described=described, part=part))
     return Asked(rule="each", kind="list", which=tuple(which[:number]), frames=frames)
+
+
+def _is_short(described: Described) -> bool:
+    """Say whether a long list can bear it: two words."""
+    told = (described.category, described.colour, described.pattern, described.accent)
+    return described.accent is None and told.count(None) >= 2
 
 
 def _all(facts: Facts, rng: Random) -> Asked | None:

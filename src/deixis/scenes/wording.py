@@ -153,9 +153,10 @@ class Words:
 
     def question(self, asked: Asked) -> str:
         """Return the words of a question."""
-        drafts = (self._draft(asked) for _ in range(DRAFTS))
-        short = (text for text in drafts if len(text.split()) <= LONGEST)
-        return self._finish(next(short, None) or self._draft(asked), asked)
+        drafts = [self._draft(asked)]
+        while len(drafts) < DRAFTS and len(drafts[-1].split()) > LONGEST:
+            drafts.append(self._draft(asked))
+        return self._finish(min(drafts, key=lambda text: len(text.split())), asked)
 
     def _draft(self, asked: Asked) -> str:
         """Fill one template."""

@@ -229,8 +229,9 @@ class DeixisModel(PreTrainedModel):
         sets, most = len(layout.num_images), int(layout.num_images.max())
         place = layout.set * most + layout.image  # (F,)
         count = torch.bincount(place, minlength=sets * most).clamp(min=1)
-        total, device = look.coarse.new_zeros(sets * most, *look.coarse.shape[1:]), look.coarse.device
-        total = total.index_add(0, place.to(device), look.coarse)
+        coarse, device = look.coarse, look.coarse.device
+        total = coarse.new_zeros(sets * most, *coarse.shape[1:])
+        total = total.index_add(0, place.to(device), coarse)
         mean = total / count.to(device)[:, None, None, None]
         features = mean.flatten(2).transpose(1, 2).unflatten(0, (sets, most))  # (G, S, P, C)
         there = torch.arange(most, device=place.device) < layout.num_images[:, None]

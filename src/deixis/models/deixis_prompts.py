@@ -38,24 +38,24 @@ class Prompting(nn.Module):
         """Return (R, D); ``entities`` is None where the model has no object tokens."""
         slots, layout, proposals = batch.prompts, batch.layout, look.proposals
         kept, kind = look.kept[slots.frame], slots.kind.to(look.fine.device)
-        local = torch.cat([look.fine, look.words], 1)
+        maps = torch.cat([look.fine, look.words], 1)
         at = pointed_at(
             slots.masks,
             kind,
-            local[kept],
+            maps[kept],
             proposals.masks[kept],
             proposals.valid[slots.frame],
         )
-        time = layout.time[slots.frame]
-        ref = self.sparse(slots.coords, kind == 1, time, at.local)
-        shown = torch.where((kind == 2)[:, None], self.regions(at.local), ref)
+        local, time = at.local.to(self.gain.dtype), layout.time[slots.frame]
+        ref = self.sparse(slots.coords, kind == 1, time, local)
+        shown = torch.where((kind == 2)[:, None], self.regions(local), ref)
         entity = torch.zeros_like(shown)
         if entities is not None:
             token = objects.token_of[slots.frame, at.proposal.clamp(min=0)]
             known = (at.proposal >= 0) & (token >= 0)
             thing = objects.entity[layout.set[slots.frame], token.clamp(min=0)]
             entity = entities(thing % entities.num_embeddings) * known[:, None]
-        shares = at.local[:, -sum(self.kinds.values()) :].split(list(self.kinds.values()), 1)
+        shares = local[:, -sum(self.kinds.values()) :].split(list(self.kinds.values()), 1)
         named = sum(s @ words[k] for k, s in zip(self.kinds, shares, strict=True))
         number = words["number"][layout.image[slots.frame].clamp(max=len(words["number"]) - 1)]
         return blend([shown, entity, named + number], self.gain)

@@ -66,7 +66,7 @@ class Speech(nn.Module):
             states: (B, O, D) of the objects' columns.
             objects: the table of the sets; rows: (B,) the set of each row.
         """
-        states = states.float()
+        states = states.to(self.part.weight.dtype)
         names = F.rms_norm(self.words()["part"], (states.shape[-1],), eps=1e-4)
         part = torch.einsum("bod,pd->bop", self.part(states), names)
         logits = torch.cat([self.whole(states), part * states.shape[-1] ** -0.5 - 2], 2)

@@ -1,7 +1,9 @@
 """One batch of questions on its way: see, locate, point, write. The reasoner's engine room.
 
 ``steps`` writes a word in every row; targets are drawn before the first word, since what is meant
-is decided by existence; or, without object tokens, when their groups are written. Shapes: B rows, M targets, S images, T written tokens, F frames.
+is decided by existence; or, without object tokens, when their groups are written.
+
+Shapes: B rows, M targets, S images, T written tokens, F frames.
 """
 
 from collections.abc import Iterator, Sequence

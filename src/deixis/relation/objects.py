@@ -278,13 +278,14 @@ class ObjectTokens(nn.Module):
             words: kind -> (words, D) embeddings.
             numbers: (images, D) embeddings of the images' numbers.
         """
-        pooled, *probabilities, pairs = objects.observed.split(self.sizes, -1)
+        dtype = self.gain.dtype
+        pooled, *probabilities, pairs = objects.observed.to(dtype).split(self.sizes, -1)
         entity = self.entity(objects.entity % self.entity.num_embeddings)
         number = numbers[objects.image.clamp(max=len(numbers) - 1)]
         seen = [p @ words[kind] for kind, p in zip(self.kinds, probabilities, strict=True)]
         ingredients = [
-            self.pooled(pooled), self.pairs(pairs), self.geometry(objects.geometry), entity,
-            number, *seen,
+            self.pooled(pooled), self.pairs(pairs), self.geometry(objects.geometry.to(dtype)),
+            entity, number, *seen,
         ]
         return blend(ingredients, self.gain)
 

@@ -101,6 +101,7 @@ def _check_vision(config: Any) -> None:
         _check_keys("neck_config", config.neck_config, NECK_KEYS)
         for name in NECK_KEYS:
             _expect_count(f"neck_config.{name}", config.neck_config[name])
+        ready_made("vision_config", config.vision_config)
         return
     _check_keys("vision_config", config.vision_config, PYRAMID_KEYS)
     widths, blocks = config.vision_config["widths"], config.vision_config["blocks"]

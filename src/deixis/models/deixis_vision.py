@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoBackbone
 
+from deixis.errors import ConfigError
 from deixis.models.deixis_checks import ready_made
 from deixis.models.deixis_config import DeixisConfig
 from deixis.nn.backbone import ConvPyramid
@@ -24,11 +25,22 @@ MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class BorrowedPyramid(nn.Module):
-    """A backbone of transformers and a neck, in the place of our own pyramid."""
+    """A backbone of transformers and a neck, in the place of our own pyramid.
+
+    Raises:
+        ConfigError: a model of transformers that is no backbone.
+    """
 
     def __init__(self, backbone: dict[str, Any], neck: dict[str, int]) -> None:
         super().__init__()
-        self.body = AutoBackbone.from_config(ready_made("vision_config", backbone))
+        made = ready_made("vision_config", backbone)
+        try:
+            self.body = AutoBackbone.from_config(made)
+        except ValueError as error:
+            raise ConfigError(
+                f"vision_config.model_type: expected a backbone of transformers (convnextv2, "
+                f'swinv2, hiera, ...), got "{made.model_type}", which is none.'
+            ) from error
         self.neck = FeaturePyramid(self.body.channels, **neck)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:

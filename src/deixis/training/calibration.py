@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deixis.language.generate import read_prefix
 from deixis.models.deixis_vision import describe, strangeness
+from deixis.processing.batch import Batch
 from deixis.processing.deixis import DeixisProcessor
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
@@ -61,18 +62,32 @@ def measure_familiar(model: Any, processor: DeixisProcessor) -> float:
 
 
 def presences(model: Any, processor: DeixisProcessor) -> tuple[Tensor, Tensor]:
-    """Return the largest existence in questions whose target is there, and where it is not."""
+    """Return the largest presence in questions whose target is there, and where it is not."""
     found: list[float] = []
     absent: list[float] = []
     samples = samples_of(SURE)
     while batch := list(islice(samples, TOGETHER)):
-        seen = model.see(processor.encode(batch).to(model.device))
-        states, _ = read_prefix(model.speech.decoder, seen.prefix, seen.held, seen.positions)
-        largest = model.exist(states, seen).sigmoid().flatten(1).amax(1).tolist()
+        encoded = processor.encode(batch, with_truth=not model.config.object_tokens)
+        largest = largest_presence(model, encoded.to(model.device)).tolist()
         for sample, presence in zip(batch, largest, strict=True):
             if sample.answer is not None:
                 (found if sample.answer.targets else absent).append(presence)
     return torch.tensor(found), torch.tensor(absent)
+
+
+def largest_presence(model: Any, batch: Batch) -> Tensor:
+    """Return (B,): the largest existence of an object, or, without object tokens, the largest
+    presence of a target of the true answer."""
+    seen = model.see(batch)
+    if model.config.object_tokens:
+        states, _ = read_prefix(model.speech.decoder, seen.prefix, seen.held, seen.positions)
+        return model.exist(states, seen).sigmoid().flatten(1).amax(1)
+    assert batch.truth is not None
+    choice = model.true_choice(batch, seen)
+    hidden = model.read(seen, batch.truth.tokens, choice)
+    presence = model.presence(model.slots(hidden, seen, choice), seen, hidden).sigmoid()
+    nothing = torch.zeros(len(batch.question), device=presence.device)
+    return nothing.scatter_reduce(0, choice.row, presence.float().amax(1), "amax")
 
 
 def best_threshold(found: Tensor, absent: Tensor) -> tuple[float, float]:

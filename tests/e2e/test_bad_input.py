@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import call, run
+from calling import call, run
 from PIL import Image
 
 from deixis import Box, Question, Sample, load

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import call, run
+from calling import call, run
 from PIL import Image
 
 from deixis.scenes.questions import TASKS

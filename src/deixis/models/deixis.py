@@ -38,6 +38,7 @@ from deixis.models.deixis_teaching import (
 )
 from deixis.models.deixis_vision import DeixisVision
 from deixis.models.interface import gather_slots
+from deixis.nn.familiar import Familiar
 from deixis.processing.batch import Batch, Layout, Output
 from deixis.relation.choice import Choice, MaskRows, mask_rows, meant_by
 from deixis.relation.entities import Linking
@@ -132,9 +133,7 @@ class DeixisModel(PreTrainedModel):
         if config.decoding == "pyramid":
             self.codebook, self.pyramid = _drawing(config)
         self.score = nn.Linear(width, 1)
-        self.register_buffer("familiar_mean", torch.zeros(2 * coarse))
-        self.register_buffer("familiar_scale", torch.ones(2 * coarse))
-        self.register_buffer("familiar_limit", torch.full((1,), 1e9))
+        self.familiar = Familiar()
         self.post_init()
         self.speech.begin()
 

@@ -112,13 +112,3 @@ class DeixisVision(nn.Module):
             "part_moments": part_moments(proposals, words["part"]),
         }
 
-
-def describe(look: Look) -> Tensor:
-    """Return (F, 2 C): mean and spread of each coarse feature over a frame."""
-    coarse = look.coarse.float().flatten(2)
-    return torch.cat([coarse.mean(2), coarse.std(2)], 1)
-
-
-def strangeness(described: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """Return (F,): the mean square of how far descriptions (F, 2 C) lie from familiar ones."""
-    return ((described - mean) / scale).square().mean(1)

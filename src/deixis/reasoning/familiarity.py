@@ -1,16 +1,18 @@
 """Caution: says when words or pictures are far from all that the model has learned.
 
-Pictures: the mean and spread of the coarsest features of a frame, against those of the training
-scenes (stored with the weights). Words: those that training never showed.
+Pictures: their texture and colours against those of the training scenes, which are stored with the
+weights (``nn/familiar.py``). Words: those that training never showed.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from deixis.models.deixis_vision import describe, strangeness
+import torch
+from torch import Tensor
+
+from deixis.processing.batch import Batch
 from deixis.processing.vocabulary import words_of
-from deixis.relation.objects import Look
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.numbering import image_name
 from deixis.structures.samples import Question, Sample
@@ -18,12 +20,14 @@ from deixis.structures.samples import Question, Sample
 MOST_NAMED = 5
 
 
+MOST_LOOKED_AT = 64  # frames of a batch whose texture is measured
+
+
 def cautions(
-    samples: Sequence[Sample], look: Look, batch: Any, model: Any, processor: Any
+    samples: Sequence[Sample], batch: Batch, model: Any, processor: Any
 ) -> list[str | None]:
     """Return for each question why its answer deserves distrust, or None."""
-    far = strangeness(describe(look), model.familiar_mean, model.familiar_scale)
-    strange = (far > model.familiar_limit).to(batch.layout.set.device)
+    strange = strange_frames(batch, model).to(batch.layout.set.device)
     out: list[str | None] = []
     for row, sample in enumerate(samples):
         frames = batch.layout.set == batch.set_of_row[row]
@@ -40,6 +44,18 @@ def cautions(
         text = "; ".join(reasons)
         out.append(text[:1].upper() + text[1:] + "." if text else None)
     return out
+
+
+def strange_frames(batch: Batch, model: Any) -> Tensor:
+    """Return (F,) which frames look unfamiliar; of very many, only some are looked at."""
+    strange = torch.zeros(len(batch.pixels), dtype=torch.bool)
+    sizes: dict[tuple[int, int], list[int]] = {}
+    for frame in range(0, len(batch.pixels), -(-len(batch.pixels) // MOST_LOOKED_AT)):
+        sizes.setdefault(batch.placements[frame].resized, []).append(frame)
+    for (height, width), frames in sizes.items():
+        pixels = batch.pixels[frames, :, :height, :width].to(model.device)
+        strange[frames] = (model.familiar(pixels) > model.familiar.limit).cpu()
+    return strange
 
 
 def _without_handles(question: Question) -> str:

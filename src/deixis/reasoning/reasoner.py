@@ -135,7 +135,7 @@ class Reasoner:
 
     @torch.inference_mode()
     def _cautioned(self, run: Answering, samples: Sequence[Sample]) -> list[GroundedAnswer]:
-        reasons = cautions(samples, run.look, run.batch, self.model, self.processor)
+        reasons = cautions(samples, run.batch, self.model, self.processor)
         return with_cautions(run.answers(), reasons)
 
 

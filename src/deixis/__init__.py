@@ -33,7 +33,7 @@ _HOMES = {
     "Target": "deixis.structures.answers",
     "GroundedAnswer": "deixis.structures.answers",
 }
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Familiar pictures: what was learned is near, another texture is far, thin pictures are strange."""
+"""What was learned is familiar; another texture, or no texture at all, is strange."""
 
 import pytest
 import torch

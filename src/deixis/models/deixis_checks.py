@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
 
 from deixis.config import expected_one_of
@@ -60,16 +61,17 @@ def ready_made(where: str, values: Mapping[str, Any], kind: str | None = None) -
     """Return the config of a transformers model; ``kind`` is its type where none is named.
 
     Raises:
-        ConfigError: a type that transformers does not know.
+        ConfigError: a type that transformers does not know, or values that it refuses.
     """
     given = dict(values)
     model_type = given.pop("model_type", kind)
     try:
         return AutoConfig.for_model(model_type, **given)
-    except ValueError as error:
+    except (ValueError, StrictDataclassError) as error:
+        said = " ".join(str(error).split())[:300]
         raise ConfigError(
             f'{where}: expected a config of transformers, got model_type "{model_type}", which '
-            f"it does not know or whose values it refuses: {str(error).splitlines()[0][:200]}"
+            f"it does not know or whose values it refuses: {said}"
         ) from error
 
 

@@ -171,7 +171,9 @@ BAD = [
     ({"vision_config": {"model_type": "convnxt"}}, r'vision_config: .* model_type "convnxt"'),
     ({"text_config": {"model_type": "lama"}}, r'text_config: .* got model_type "lama"'),
     ({"words": {"category": ["mug"], "colour": ["red"]}}, r"words: .* got no part"),
-    ({"text_config": {"hidden_size": 30, "num_attention_heads": 4}}, r"hidden_size: .* got 30"),
+    ({"text_config": {"hidden_size": 30, "num_attention_heads": 4}}, r"text_config: .*\(30\)"),
+    ({"text_config": {"model_type": "gpt2", "n_embd": 15, "n_head": 3}}, r"hidden_size: .* got 15"),
+    ({"text_config": {"hidden_size": "wide"}}, r'text_config: .* got model_type "llama"'),
     ({"text_config": {"vocab_size": 100}}, r"vocab_size: expected more than \d+ .* got 100"),
     (
         {"vision_config": {"model_type": "convnextv2"}, "neck_config": {"fine_width": 8}},

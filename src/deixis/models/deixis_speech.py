@@ -30,12 +30,15 @@ class Speech(nn.Module):
         self.nothing = nn.Parameter(torch.randn(width))
         self.ordinal = nn.Embedding(MOST_TARGETS, width)
         self.shown = nn.Linear(width, width)
+        self.owner = nn.Linear(width, 1)
 
     def begin(self) -> None:
         """Set what learning begins with."""
         with torch.no_grad():
             self.embeddings.weight.normal_(std=0.5)
             self.whole.bias.fill_(-1.5)
+            self.owner.weight.zero_()
+            self.owner.bias.zero_()
 
     @property
     def embeddings(self) -> nn.Embedding:
@@ -68,8 +71,9 @@ class Speech(nn.Module):
         """
         states = states.to(self.part.weight.dtype)
         names = F.rms_norm(self.words()["part"], (states.shape[-1],), eps=1e-4)
-        part = torch.einsum("bod,pd->bop", self.part(states), names)
-        logits = torch.cat([self.whole(states), part * states.shape[-1] ** -0.5 - 2], 2)
+        part = torch.einsum("bod,pd->bop", self.part(states), names) * states.shape[-1] ** -0.5
+        part = part + self.owner(states) - 2  # is this part asked for, and is it this owner's?
+        logits = torch.cat([self.whole(states), part], 2)
         valid = objects.valid[rows][..., None]
         able = torch.cat([valid, objects.parts[rows] & valid], 2)
         return logits.float().masked_fill(~able.to(logits.device), -30.0)

@@ -20,8 +20,9 @@ def scene_samples() -> list[Any]:
 def make_tiny(scene_samples: Sequence[Any]) -> Callable[..., tuple[Any, Any]]:
     """Return a maker of (model, processor) with changes to the config, the same weights each time.
 
-    Random weights say little: their layers are made stronger, so that words differ, and the first
-    token of a group louder, so that some rows point and others do not.
+    Random weights say little: their layers are made stronger, so that words differ; votes stay
+    near, so that some gather to objects; and the first token of a group is louder, so that some
+    rows point and others do not.
     """
     import torch
 
@@ -47,8 +48,10 @@ def make_tiny(scene_samples: Sequence[Any]) -> Callable[..., tuple[Any, Any]]:
             for name, buffer in model.vision.named_buffers():
                 if buffer.dim():
                     buffer.uniform_(0.5, 1.5) if "var" in name else buffer.normal_(std=0.2)
-            model.speech.embeddings.weight[config.group_token] *= 6
-            model.speech.whole.bias.fill_(-0.2)
+            for weight in (model.vision.heads.out.weight, model.vision.heads.out.bias):
+                weight[-(2 + config.identity_width) : -config.identity_width] *= 0.05
+            model.speech.embeddings.weight[config.group_token] *= 10
+            model.speech.whole.bias.fill_(0.3)
         return model.eval(), processor
 
     return make

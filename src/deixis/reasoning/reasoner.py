@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ class Reasoner:
     def to(self, device: str | None = None, dtype: str | None = None) -> "Reasoner":
         """Move the model; dtype is "float32", "bfloat16" or "float16"."""
         if device or dtype:
+            exact = deepcopy(self.model.familiar)  # what is measured stays in its own type
             self.model.to(device=device, dtype=getattr(torch, dtype) if dtype else None)
+            self.model.familiar = exact.to(self.model.device)
         self._looks.clear()
         return self
 

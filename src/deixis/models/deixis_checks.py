@@ -8,6 +8,7 @@ from transformers import AutoConfig
 
 from deixis.config import expected_one_of
 from deixis.errors import ConfigError
+from deixis.processing.vocabulary import SPECIAL
 from deixis.relation.square import Relation
 
 DECODINGS = ("pyramid", "proposal")
@@ -29,6 +30,7 @@ COUNTS = (
     "most_mask_rows",
 )
 LEAST_CANVAS = 16
+BYTES = 256  # any of them can be written
 
 
 def check_config(config: Any) -> None:
@@ -125,10 +127,11 @@ def _check_language(config: Any) -> None:
         )
     named = [number for rows in config.word_tokens.values() for row in rows for number in row]
     last = max(*named, config.answer_token, config.group_token + config.group_size - 1)
-    if last >= config.text_config.vocab_size:
+    least = max(last + 1, BYTES + len(SPECIAL) + config.group_size)
+    if config.text_config.vocab_size < least:
         raise ConfigError(
-            f"text_config.vocab_size: expected more than {last} (the last token that the config "
-            f"names), got {config.text_config.vocab_size}."
+            f"text_config.vocab_size: expected at least {least} (bytes, special tokens, a group, "
+            f"and the tokens that the config names), got {config.text_config.vocab_size}."
         )
 
 

@@ -195,7 +195,7 @@ def deixis_shipped() -> DeixisConfig:
 
 
 def deixis_small() -> DeixisConfig:
-    """Four times the canvas and some 60 M weights: for one GPU and own data."""
+    """Four times the canvas and some 48 M weights: for one GPU and own data."""
     return DeixisConfig(
         canvas=(256, 256),
         vision_config={

@@ -225,7 +225,7 @@ def test_photographs_are_taken_at_full_size(tiny_model):
     for path in PHOTOS:
         with Image.open(path) as photo:
             width, height = photo.size
-        box = Box(image=0, x0=0, y0=0, x1=width, y1=height // 2)
+        box = Box(image=0, x0=0, y0=0, x1=width, y1=height // 2, object_id=1)
         answer = reasoner.answer([path], "Outline [1].", [box])
         sizes = {mask.size for target in answer.targets for mask in target.masks.values()}
         assert sizes <= {(height, width)}

@@ -49,12 +49,9 @@ def cautions(
 def strange_frames(batch: Batch, model: Any) -> Tensor:
     """Return (F,) which frames look unfamiliar; of very many, only some are looked at."""
     strange = torch.zeros(len(batch.pixels), dtype=torch.bool)
-    sizes: dict[tuple[int, int], list[int]] = {}
-    for frame in range(0, len(batch.pixels), -(-len(batch.pixels) // MOST_LOOKED_AT)):
-        sizes.setdefault(batch.placements[frame].resized, []).append(frame)
-    for (height, width), frames in sizes.items():
-        pixels = batch.pixels[frames, :, :height, :width].to(model.device)
-        strange[frames] = (model.familiar(pixels) > model.familiar.limit).cpu()
+    some = list(range(0, len(strange), -(-len(strange) // MOST_LOOKED_AT)))
+    pixels = batch.pixels[some].to(model.device)  # with what surrounds them on their canvas
+    strange[some] = (model.familiar(pixels) > model.familiar.limit).cpu()
     return strange
 
 

@@ -128,6 +128,12 @@ def test_names_inside_names_and_what_is_not_mentioned_come_last_and_leave_the_te
     assert VOCABULARY.read(VOCABULARY.write(unsaid)).groups == 1
 
 
+def test_of_several_places_the_last_is_the_conclusion():
+    ids = VOCABULARY.write(answer("Of 3 mugs, 3 are red: 3.", conclusion="3"))
+    before = ids[: ids.index(VOCABULARY.conclude)]
+    assert VOCABULARY.read(before).text == "Of 3 mugs, 3 are red:"
+
+
 def test_a_conclusion_that_the_text_does_not_say_leaves_the_text_as_it_is():
     read = VOCABULARY.read(VOCABULARY.write(answer("It is red.", conclusion="blue")))
     assert (read.text, read.conclusion) == ("It is red.", None)

@@ -83,12 +83,13 @@ def test_a_name_that_a_person_gave_is_no_word_to_be_learned(judged):
     assert judged(ask("the red zork", named)) != [None]
 
 
-def test_the_grey_around_a_narrow_picture_is_not_looked_at(tiny):
+def test_pictures_of_all_shapes_are_looked_at_together_on_their_canvas(tiny):
     familiar = Bright()
-    batch = tiny[1].encode([ask("mug", images=pictures(DARK, BRIGHT, size=(64, 20)))])
+    images = ImageSet.join([pictures(DARK, size=(64, 20)), pictures(BRIGHT, size=(20, 40))])
+    batch = tiny[1].encode([ask("mug", images=images)])
     strange = strange_frames(batch, SimpleNamespace(familiar=familiar, device="cpu"))
     assert strange.tolist() == [False, True]
-    assert familiar.shown == [(2, 3, 64, 20)]
+    assert familiar.shown == [(2, 3, 64, 64)]
 
 
 def test_of_a_long_clip_some_frames_are_looked_at(tiny):

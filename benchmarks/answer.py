@@ -18,7 +18,7 @@ def enlarged(index: int) -> tuple[ImageSet, str]:
     """Return three images of a `multi` question at 512 px."""
     while True:
         sample = make_sample("val", "multi", 9, index)
-        if len(sample.images) == 3:
+        if len(sample.images) == 3 and not sample.question.prompts:
             frames = [
                 Frame.from_array(np.asarray(Image.fromarray(f.pixels).resize((SIDE, SIDE))))
                 for f in sample.images

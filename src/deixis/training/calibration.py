@@ -89,5 +89,4 @@ def best_threshold(found: Tensor, absent: Tensor) -> tuple[float, float]:
     missed = (found[None] <= steps[:, None]).float().mean(1)
     invented = (absent[None] > steps[:, None]).float().mean(1)
     worse = torch.maximum(missed, invented)
-    best = steps[worse == worse.min()]  # its middle member: the mean may lie between two valleys
-    return float(best[len(best) // 2]), float(worse.min())
+    return float(steps[worse == worse.min()].mean()), float(worse.min())

@@ -28,13 +28,6 @@ def test_a_clear_gap_is_cut_in_its_middle():
     assert (threshold, error) == (pytest.approx(0.5, abs=0.01), 0.0)
 
 
-def test_of_two_equal_valleys_one_is_taken_and_not_the_hill_between():
-    found = torch.tensor([0.2, 0.2, 0.2, 0.8])
-    absent = torch.tensor([0.25, 0.3, 0.3, 0.7])
-    threshold, error = calibration.best_threshold(found, absent)
-    assert error == pytest.approx(errors(threshold, found, absent))
-
-
 def test_calibrating_measures_both_and_keeps_them_with_the_model(make_tiny, monkeypatch):
     model, processor = make_tiny()
     monkeypatch.setattr(calibration, "FAMILIAR", {"refer": 4, "clip": 1})

@@ -223,6 +223,23 @@ def test_masks_cost_least_where_they_are_true(tiny):
     assert best["dice"] < 1e-3 < parts["dice"]
 
 
+@pytest.mark.parametrize(
+    ("target", "frame", "doubled"), [((1, 0), (1, 1), 0), ((1, 1), (1, 2), 0), ((1, 1), (1, 1), 1)]
+)
+def test_pixels_that_two_masks_of_one_question_and_frame_claim_weigh_double(
+    tiny, target, frame, doubled
+):
+    _, output, truth = canned(tiny)
+    rows = {"target": torch.tensor(target), "frame": torch.tensor(frame)}
+    parts = canned(tiny, **rows)[0]
+    claimed = (output.mask_logits > 0).all(0)  # by both
+    weights = 1.0 + doubled * claimed.float()
+    loss = F.binary_cross_entropy_with_logits(
+        output.mask_logits, truth.masks[[1, 0]], reduction="none"
+    )
+    torch.testing.assert_close(parts["bce"], 2 * (loss * weights).mean())
+
+
 def test_a_batch_in_which_nothing_is_drawn_still_teaches_words(tiny):
     nobody = torch.zeros(0, dtype=torch.long)
     _, output, _ = canned(tiny)

@@ -23,7 +23,7 @@ FAMILIAR = {"refer": 300, "multi": 150, "clip": 60, "region": 150, "plain": 150}
 SURE = {"absent": 600, "refer": 200, "multi": 100, "many": 100}
 TOGETHER = 32  # questions
 FRAMES_PER_CLIP = 4
-MARGIN = 2.5  # photographs lie at ten times the limit of a margin of 1, and more
+MARGIN = 2.5  # most photographs lie far beyond; see docs/roadmap.md
 
 
 def calibrate(model: Any, processor: DeixisProcessor) -> dict[str, float]:

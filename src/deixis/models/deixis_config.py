@@ -23,6 +23,14 @@ def scene_words() -> dict[str, list[str]]:
     }
 
 
+def in_order(words: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the kinds of words in the one order in which the heads have them, parts last.
+
+    A config that is saved and read again has its keys sorted, so their order must not matter.
+    """
+    return {kind: words[kind] for kind in sorted(words, key=lambda kind: (kind == "part", kind))}
+
+
 class DeixisConfig(PreTrainedConfig):
     """Which stations stand on the road and how wide they are.
 
@@ -99,7 +107,7 @@ class DeixisConfig(PreTrainedConfig):
         self.vision_config = vision_config or dict(SHIPPED_VISION)
         self.neck_config = neck_config or dict(NECK)
         self.text_config = _text_config(text_config)
-        self.words = words or scene_words()
+        self.words = in_order(words or scene_words())
         self.identity_width = identity_width
         self.object_tokens, self.grid_tokens, self.prompts = object_tokens, grid_tokens, prompts
         self.relation, self.num_queries = relation, num_queries

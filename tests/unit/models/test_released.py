@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from deixis.errors import WeightsError
+from deixis.models.deixis_config import DeixisConfig
 from deixis.models.released import open_model
 
 
@@ -43,6 +44,28 @@ def test_a_saved_model_opens_with_the_same_weights_words_and_config(whole, tiny)
     state = opened.model.state_dict()
     assert state.keys() == model.state_dict().keys()
     assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
+
+
+def test_an_opened_model_sees_what_the_saved_one_saw(whole, tiny):
+    """A folder sorts the keys of a config; what a channel means must not depend on their order."""
+    pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    vision = open_model(whole).model.eval().vision
+    _, said = vision.dense(pixels)
+    _, wanted = tiny[0].vision.dense(pixels)
+    assert list(vision.config.words) == list(tiny[0].config.words)
+    assert said.logits.keys() == wanted.logits.keys()
+    for kind, logits in wanted.logits.items():
+        torch.testing.assert_close(said.logits[kind], logits)
+    ours, theirs = vision.look(pixels), tiny[0].vision.look(pixels)
+    torch.testing.assert_close(ours.observed, theirs.observed)
+    torch.testing.assert_close(ours.words, theirs.words)
+
+
+def test_the_order_in_which_kinds_of_words_are_given_changes_nothing(make_tiny):
+    words = make_tiny()[0].config.words
+    other = dict(reversed(words.items()))
+    assert list(DeixisConfig(words=other).words) == list(words)
+    assert next(reversed(words)) == "part"
 
 
 def test_the_fingerprint_is_of_the_weights(whole, folder):

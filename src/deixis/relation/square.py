@@ -178,8 +178,11 @@ class GlobalAttention(nn.Module):
         return self.ffn_norm(queries + self.ffn(queries))
 
 
-class SQuARE(nn.Module):
-    """Gives every image of a set Q tokens that know of the other images."""
+class SharedQueries(nn.Module):
+    """Gt: the global queries G and what the whole set tells them; without the look into an image.
+
+    PRIMA hands Gt to a whole Q-Former; ``SQuARE`` has one small block in its place.
+    """
 
     def __init__(self, config: SQuAREConfig) -> None:
         super().__init__()
@@ -194,6 +197,26 @@ class SQuARE(nn.Module):
             self.relation = RelationalQueries(config, related)
         elif config.relation in ("mean", "projection"):
             self.relation = PooledRelation(config)
+
+    def relate(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Return Gt (B, Q, D) of features (B, S, P, C) and the images that exist (B, S)."""
+        own = self.queries.expand(len(features), -1, -1)
+        if self.relation is None:
+            return own
+        features, mask = _without_padding(features, mask)
+        # A set without images (a question about nothing) may see zeros; its rows are dropped.
+        seen = mask | ~mask.any(1, keepdim=True)
+        related = self.relation(features, seen)
+        if self.config.relation == "concat":
+            return torch.cat([own, related], dim=1)
+        return own + related
+
+
+class SQuARE(SharedQueries):
+    """Gives every image of a set Q tokens that know of the other images."""
+
+    def __init__(self, config: SQuAREConfig) -> None:
+        super().__init__(config)
         self.look = GlobalAttention(config)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
@@ -214,19 +237,6 @@ class SQuARE(nn.Module):
         repeated = queries[:, None].expand(-1, images, -1, -1)  # (B, S, Q, D)
         rows = self.look(repeated.flatten(0, 1), features.flatten(0, 1))
         return rows.unflatten(0, (sets, images)).masked_fill(~mask[..., None, None], 0)
-
-    def relate(self, features: Tensor, mask: Tensor) -> Tensor:
-        """Return Gt (B, Q, D): the global queries and what the whole set tells them."""
-        own = self.queries.expand(len(features), -1, -1)
-        if self.relation is None:
-            return own
-        features, mask = _without_padding(features, mask)
-        # A set without images (a question about nothing) may see zeros; its rows are dropped.
-        seen = mask | ~mask.any(1, keepdim=True)
-        related = self.relation(features, seen)
-        if self.config.relation == "concat":
-            return torch.cat([own, related], dim=1)
-        return own + related
 
 
 def _without_padding(features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

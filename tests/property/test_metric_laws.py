@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from deixis.metrics.contour import boundary_f, region_j
 from deixis.metrics.overlap import iou, overlap
-from deixis.metrics.tally import MEASURES, Tally, measure
+from deixis.metrics.sums import Tally
+from deixis.metrics.tally import MEASURES, measure
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask

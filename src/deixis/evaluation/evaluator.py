@@ -22,7 +22,8 @@ from deixis.evaluation.benchmarks import Benchmark, open_benchmark
 from deixis.evaluation.gallery import Gallery
 from deixis.evaluation.journal import Journal, Row
 from deixis.evaluation.ordering import LIMIT, agree, another_order, is_symmetric, reordered
-from deixis.metrics.tally import UNIT, Tally, measure
+from deixis.metrics.sums import UNIT, Tally
+from deixis.metrics.tally import measure
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.samples import Sample
 from deixis.structures.wire import answer_from_json, answer_to_json

@@ -1,12 +1,10 @@
-"""Sums from which metrics are made: shards merged, in any order, equal all at once exactly.
+"""What is measured of one question: the true answer beside the predicted one, in exact sums.
 
-Every metric is a quotient of two sums. They are kept as whole multiples of the smallest float64,
-so adding them never rounds; only the final division does.
+These are our own, clean metrics of whole answers; published ones are in `deixis.metrics.protocols`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass
 from functools import cached_property
 from math import fsum
 
@@ -14,15 +12,13 @@ from deixis.errors import ConfigError
 from deixis.metrics.contour import FrameScore, boundary_f, mean_over_frames, region_j
 from deixis.metrics.matching import Pair, match
 from deixis.metrics.overlap import visible_frames
+from deixis.metrics.sums import Part, Tally
 from deixis.metrics.wording import same_answer
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 
-UNIT = 2**1074  # float64 values are whole multiples of 1 / UNIT
 BINS = 10  # of the calibration error
 HIT = 0.5  # IoU above which a target counts as found
-
-Part = tuple[str, float, int]  # (which sum, its numerator, its denominator)
 
 
 @dataclass(frozen=True)
@@ -145,41 +141,6 @@ MEASURES: Mapping[str, Callable[[Case], Iterable[Part]]] = {
 }
 
 
-@dataclass
-class Tally:
-    """Exact sums of some samples; ``+`` merges."""
-
-    samples: int = 0
-    sums: dict[str, tuple[int, int]] = field(default_factory=dict)  # in units of 1 / UNIT, 1
-
-    def __add__(self, other: "Tally") -> "Tally":
-        merged = Tally(self.samples, dict(self.sums))
-        merged.merge(other)
-        return merged
-
-    def merge(self, other: "Tally") -> None:
-        """Add what another tally has counted."""
-        self.samples += other.samples
-        for name, (top, bottom) in other.sums.items():
-            ours = self.sums.get(name, (0, 0))
-            self.sums[name] = (ours[0] + top, ours[1] + bottom)
-
-    def result(self) -> dict[str, float]:
-        """Return each metric in [0, 1]; one that no sample defines is left out."""
-        found = {name for name, (_, bottom) in self.sums.items() if bottom}
-        metrics = {name: self._quotient([name]) for name in found if "/" not in name}
-        if {"j", "f"} <= found:
-            metrics["jf"] = self._quotient(["j", "f"])
-        bins = [name for name in found if name.startswith("presence_ece/")]
-        if bins:
-            metrics["presence_ece"] = self._quotient(bins)
-        return dict(sorted(metrics.items()))
-
-    def _quotient(self, names: list[str]) -> float:
-        top = sum(abs(self.sums[name][0]) for name in names)
-        return float(Fraction(top, UNIT * sum(self.sums[name][1] for name in names)))
-
-
 def measure(
     images: ImageSet, truth: GroundedAnswer, predicted: GroundedAnswer, names: Iterable[str]
 ) -> Tally:
@@ -195,13 +156,5 @@ def measure(
             raise ConfigError(
                 f'metric: expected one of {", ".join(MEASURES)}, got "{name}". Correct the name.'
             )
-        for key, top, bottom in MEASURES[name](case):
-            tally.merge(Tally(0, {key: (_exact(top), bottom)}))
+        tally.merge(Tally.of(MEASURES[name](case), samples=0))
     return tally
-
-
-def _exact(value: float) -> int:
-    if isinstance(value, int):
-        return value * UNIT
-    numerator, denominator = value.as_integer_ratio()
-    return numerator * (UNIT // denominator)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from deixis.errors import ConfigError
-from deixis.metrics.tally import MEASURES, Tally, measure
+from deixis.metrics.sums import Tally
+from deixis.metrics.tally import MEASURES, measure
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask

@@ -198,6 +198,23 @@ class SharedQueries(nn.Module):
         elif config.relation in ("mean", "projection"):
             self.relation = PooledRelation(config)
 
+    @torch.no_grad()
+    def silence(self) -> None:
+        """Let R' begin at zero, so that training starts exactly at the queries G as they are.
+
+        With ``residual`` R' begins at R, which is small.
+        """
+        if isinstance(self.relation, PooledRelation):
+            last = [self.relation.project]
+        elif isinstance(self.relation, RelationalQueries) and self.config.relation == "square":
+            layer = self.relation.layers[-1]
+            last = [layer.attention.output, *([layer.ffn[1][-1]] if layer.ffn else [])]
+        else:
+            return
+        for linear in last:
+            linear.weight.zero_()
+            linear.bias.zero_()
+
     def relate(self, features: Tensor, mask: Tensor) -> Tensor:
         """Return Gt (B, Q, D) of features (B, S, P, C) and the images that exist (B, S)."""
         own = self.queries.expand(len(features), -1, -1)

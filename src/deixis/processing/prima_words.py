@@ -1,0 +1,243 @@
+"""PRIMA's words: the prompt that names the images, and answers whose [SEG] say their image.
+
+A first mention is written ``<p> mug </p> [SEG] (IMAGE2)``, or with the name before the mask,
+``<p> mug </p> (IMAGE2) [SEG]``. Whatever a model writes is read back by the rules of the
+specification (1.4): identifiers, stray parentheses, mentions without a mask and masks without an
+image are all understood or said to be left out.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from deixis.structures.answers import GroundedAnswer, Target
+from deixis.structures.numbering import index_of, ordinal
+
+SYSTEM = (
+    "A chat between a curious human and an artificial intelligence assistant. The assistant gives "
+    "helpful, detailed, and polite answers to the human's questions."
+)
+IMAGE = "<image>"  # where the prompt is cut; no token
+OPEN, CLOSE, SEG = "\ue000", "\ue001", "\ue002"  # phrases and masks while an answer is read
+_NAMED = re.compile(r"image\s*(\d+)", re.IGNORECASE)
+_NAMES_AFTER_MARKS = re.compile(
+    rf"(?<=[{CLOSE}{SEG}])(\s*\(\s*image\s*\d+\s*\)*)+", re.IGNORECASE
+)
+_NUMBER_OF_PHRASE = re.compile(r"_\d+\b")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpokenSlot:
+    """A [SEG] of an answer.
+
+    Attributes:
+        column: which token of the answer it is.
+        image: the index of its image in the set, or None where it names none that is there.
+        named: the index that it names, there or not.
+        phrase: number of the phrase that it belongs to, or None before the first.
+    """
+
+    column: int
+    image: int | None
+    named: int | None
+    phrase: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spoken:
+    """An answer as read back: what a person reads, its phrases (start, stop), and its slots."""
+
+    text: str
+    phrases: tuple[tuple[int, int], ...]
+    slots: tuple[SpokenSlot, ...]
+
+
+def image_list(count: int) -> str:
+    """Return how the prompt begins: every placeholder with its image's name."""
+    names = [f"{IMAGE} (IMAGE{ordinal(i)})" for i in range(count)]
+    if count == 1:
+        return f"The {names[0]} provides an overview of the picture.\n"
+    joined = " and ".join(names) if count == 2 else f"{', '.join(names[:-1])}, and {names[-1]}"
+    return f"The {joined} provide an overview of the pictures.\n"
+
+
+def slots_written(answer: GroundedAnswer) -> list[tuple[Target, int]]:
+    """Return (target, flat frame) of every [SEG] of a true answer, in reading order."""
+    named = [target for _, targets in _by_span(answer) for target in targets]
+    return [(target, frame) for target in named for frame in sorted(target.masks)]
+
+
+def _by_span(answer: GroundedAnswer) -> list[tuple[tuple[int, int], list[Target]]]:
+    """Return the spans in order, each with its targets; one that overlaps an earlier span goes
+    with that, for the text can carry it only once."""
+    found: list[tuple[tuple[int, int], list[Target]]] = []
+    pairs = sorted(zip(answer.spans, answer.targets, strict=True), key=lambda pair: pair[0])
+    for span, group in groupby(pairs, key=lambda pair: pair[0]):
+        targets = [target for _, target in group]
+        if found and span[0] < found[-1][0][1]:
+            found[-1][1].extend(targets)
+        else:
+            found.append((span, targets))
+    return found
+
+
+class PrimaWords:
+    """The language decoder's tokens and the Q-Former's.
+
+    Args:
+        tokenizer: of the language decoder, with the special tokens of ``config`` added.
+        asker: of the Q-Former, which reads the bare question.
+        config: of the model.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, asker: Tokenizer, config: Any) -> None:
+        self.tokenizer, self.asker, self.config = tokenizer, asker, config
+        text = config.text_config
+        self.bos, self.eos, self.pad = text.bos_token_id, text.eos_token_id, text.pad_token_id
+        self.seg = self._name(config.seg_token)
+        self.phrase = self._name(config.phrase_token)
+        self.phrase_end = self._name(config.phrase_end_token)
+        self.around = self._name(config.image_start_token), self._name(config.image_end_token)
+        added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+        special = "|".join(re.escape(name) for name in sorted({*added, IMAGE}, key=len)[::-1])
+        self._special = re.compile(rf"(?={special})(.)", re.DOTALL)
+        asker.enable_truncation(config.most_question, direction="left")
+
+    def _name(self, token: int) -> str:
+        return str(self.tokenizer.id_to_token(token))
+
+    def prompt(self, question: str, count: int) -> list[int]:
+        """Return the ids of the prompt about ``count`` images, placeholders included."""
+        return self._ids(f"{self._user(question, count)} ASSISTANT:")
+
+    def written(self, question: str, count: int, answer: GroundedAnswer) -> tuple[list[int], int]:
+        """Return the ids of prompt and true answer, and how many of them are the prompt."""
+        text = self.marked(answer)
+        ids = [*self._ids(f"{self._user(question, count)} ASSISTANT: {text}"), self.eos]
+        prompt = self.prompt(question, count)
+        pairs = enumerate(zip(prompt, ids, strict=False))
+        return ids, next((i for i, (a, b) in pairs if a != b), len(prompt))
+
+    def marked(self, answer: GroundedAnswer) -> str:
+        """Return an answer with phrases, [SEG] and image names written into its text."""
+        out, cursor = "", 0
+        for (start, stop), targets in _by_span(answer):
+            phrase = f"{self.phrase} {self.plain(answer.text[start:stop])} {self.phrase_end}"
+            frames = [frame for target in targets for frame in sorted(target.masks)]
+            segs = [self._seg_of(frame) for frame in frames]
+            out += self.plain(answer.text[cursor:start]) + " ".join([phrase, *segs])
+            cursor = stop
+        return out + self.plain(answer.text[cursor:])
+
+    def _seg_of(self, image: int) -> str:
+        name = f"(IMAGE{ordinal(image)})"
+        first = self.config.image_name == "before"
+        return f"{name} {self.seg}" if first else f"{self.seg} {name}"
+
+    def plain(self, text: str) -> str:
+        """Return a text in which nothing that a person typed can become a special token."""
+        return self._special.sub(r"\1 ", text)
+
+    def asked(self, question: str) -> list[int]:
+        """Return the question in the Q-Former's ids; of a long one the end."""
+        return list(self.asker.encode(question).ids)
+
+    def _user(self, question: str, count: int) -> str:
+        start, end = self.around
+        images = image_list(count).replace(IMAGE, f"{start}{IMAGE}{end}")
+        return f"{SYSTEM} USER: {images}{self.plain(question)}"
+
+    def _ids(self, text: str) -> list[int]:
+        ids = [self.bos]
+        for number, piece in enumerate(text.split(IMAGE)):
+            if number:
+                ids.append(self.config.image_token)
+            ids += self.tokenizer.encode(piece, add_special_tokens=False).ids
+        return ids
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def read(self, ids: Sequence[int], count: int) -> Spoken:
+        """Read back whatever a model wrote about ``count`` images; never fails."""
+        raw, columns = self._raw(ids)
+        places = [at for at, char in enumerate(raw) if char == SEG]
+        images = [self._image(raw, at, count) for at in places]
+        text, phrases, owners = _without_marks(raw)
+        slots = tuple(
+            SpokenSlot(
+                column=column,
+                image=image if image is not None and 0 <= image < count else None,
+                named=image,
+                phrase=owner,
+            )
+            for column, image, owner in zip(columns, images, owners, strict=True)
+        )
+        return Spoken(text=text, phrases=phrases, slots=slots)
+
+    def _image(self, raw: str, at: int, count: int) -> int | None:
+        """Return the image that the [SEG] at a place names: by its own name; else the image that
+        was spoken of last; else the only one there is."""
+        if self.config.image_name == "after":
+            own = re.split(f"[{OPEN}{SEG}]", raw[at + 1 :], maxsplit=1)[0]
+            if match := _NAMED.search(own):
+                return index_of(int(match[1]))
+        before = _NAMED.findall(raw[:at])
+        if before:
+            return index_of(int(before[-1]))
+        return 0 if count == 1 else None
+
+    def _raw(self, ids: Sequence[int]) -> tuple[str, list[int]]:
+        """Return the text with one character for each mark, and the columns of the [SEG]."""
+        config = self.config
+        marks = {
+            config.phrase_token: OPEN,
+            config.phrase_end_token: CLOSE,
+            config.seg_token: SEG,
+        }
+        silent = {self.bos, self.pad, config.image_start_token, config.image_end_token}
+        text, run, columns = "", list[int](), []
+        for column, token in enumerate([*ids, self.eos]):
+            if token not in marks and token != self.eos:
+                run += [] if token in silent or token < 0 else [token]
+                continue
+            text += self._said(run)
+            run = []
+            if token == self.eos:
+                break
+            text += marks[token]
+            columns += [column] if token == config.seg_token else []
+        return text, columns
+
+    def _said(self, ids: list[int]) -> str:
+        """Return the text of some tokens with the space before the first, which a sentencepiece
+        tokenizer leaves out."""
+        if not ids:
+            return ""
+        said = self.tokenizer.decode(ids, skip_special_tokens=False)
+        said = re.sub(f"[{OPEN}{CLOSE}{SEG}]", "", said)
+        led = (self.tokenizer.id_to_token(ids[0]) or "").startswith("\u2581")
+        return f" {said}" if led and not said.startswith(" ") else said
+
+
+def _without_marks(raw: str) -> tuple[str, tuple[tuple[int, int], ...], list[int | None]]:
+    """Return what a person reads, the phrases in it, and the phrase of each [SEG]."""
+    tidy = _NAMES_AFTER_MARKS.sub("", raw)
+    tidy = re.sub(rf"\s*{OPEN}\s*", f" {OPEN}", re.sub(rf"\s*([{CLOSE}{SEG}])", r"\1", tidy))
+    tidy = re.sub(r"\s+", " ", tidy).strip()
+    text, phrases, owners, opened = "", list[tuple[int, int]](), list[int | None](), -1
+    for piece in re.split(f"([{OPEN}{CLOSE}{SEG}])", tidy):
+        if piece == OPEN:
+            opened = len(text)
+        elif piece == CLOSE:
+            if 0 <= opened < len(text):
+                phrases.append((opened, len(text)))
+            opened = -1
+        elif piece == SEG:
+            owners.append(len(phrases) - 1 if phrases else None)
+        else:
+            text += _NUMBER_OF_PHRASE.sub("", piece) if opened >= 0 else piece
+    return text, tuple(phrases), owners

@@ -123,7 +123,8 @@ class DeixisModel(PreTrainedModel):
         self.objects: ObjectTokens | None = None
         if config.object_tokens:
             self.objects = ObjectTokens(
-                words, fine, words["part"] * words["colour"], width, config.most_entities
+                words, fine, words["part"] * words["colour"], width, config.most_entities,
+                config.neighbours,
             )
         self.image_gain = nn.Parameter(torch.full((2,), 0.3))
         self.prompting = Prompting(config) if config.prompts else None

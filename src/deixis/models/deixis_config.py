@@ -45,6 +45,7 @@ class DeixisConfig(PreTrainedConfig):
         identity_width: of the embedding that tells things apart.
         object_tokens, grid_tokens: which tokens of an image the language decoder reads beside
             the relation's rows.
+        neighbours: whether each object token is told of the others.
         prompts: whether points, boxes and masks are read.
         relation: how images of a set meet (see ``relation/square.py``).
         num_queries: rows of the relation per image.
@@ -78,6 +79,7 @@ class DeixisConfig(PreTrainedConfig):
         identity_width: int = 16,
         object_tokens: bool = True,
         grid_tokens: bool = False,
+        neighbours: bool = True,
         prompts: bool = True,
         relation: Any = "square",
         num_queries: int = 4,
@@ -110,6 +112,7 @@ class DeixisConfig(PreTrainedConfig):
         self.words = in_order(words or scene_words())
         self.identity_width = identity_width
         self.object_tokens, self.grid_tokens, self.prompts = object_tokens, grid_tokens, prompts
+        self.neighbours = neighbours
         self.relation, self.num_queries = relation, num_queries
         self.levels, self.tokens_per_level, self.mask_width = levels, tokens_per_level, mask_width
         self.decoding, self.presence_threshold = decoding, presence_threshold

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from deixis.nn.fourier import fourier_code
 from deixis.nn.proposals import Proposals
 from deixis.relation.entities import PATH_WIDTH, Linking, link, paths
+from deixis.relation.neighbours import LIMITS, Neighbours
 
 BANDS = 4
 GEOMETRY_WIDTH = 6 * 2 * BANDS + 7 + PATH_WIDTH + 1
@@ -84,6 +85,7 @@ class Objects:
         valid: (G, O).
         observed: (G, O, W).
         geometry: (G, O, GEOMETRY_WIDTH).
+        measures: (G, O, N) x, y, log of the size, and how it moves: what neighbours compare.
         image, entity: (G, O); rows with one entity are one thing.
         parts: (G, O, parts) which parts show and can be meant.
         place: (G, O, 1 + parts, 2) centre of the whole and of each part, in [0, 1].
@@ -93,6 +95,7 @@ class Objects:
     valid: Tensor
     observed: Tensor
     geometry: Tensor
+    measures: Tensor
     image: Tensor
     entity: Tensor
     parts: Tensor
@@ -107,6 +110,7 @@ def no_objects(look: Look, num_images: Tensor, num_parts: int) -> Objects:
         valid=torch.zeros(num_sets, 1, dtype=torch.bool, device=device),
         observed=torch.zeros(num_sets, 1, 0, device=device),
         geometry=torch.zeros(num_sets, 1, GEOMETRY_WIDTH, device=device),
+        measures=torch.zeros(num_sets, 1, len(LIMITS), device=device),
         image=torch.zeros(num_sets, 1, dtype=torch.long, device=device),
         entity=torch.zeros(num_sets, 1, dtype=torch.long, device=device),
         parts=torch.zeros(num_sets, 1, num_parts, dtype=torch.bool, device=device),
@@ -227,11 +231,14 @@ def _table(
     centres = moments[..., 1:] / moments[..., :1].clamp(min=1e-6)
     path = padded(path_rows, torch.float32)
     geometry = torch.cat([fourier_code(place[..., :6], BANDS), place, path], -1)
+    size = place[..., 6:].clamp(min=1e-5).log() / 2
+    measures = torch.cat([place[..., :2], size, path[..., -9:-1]], -1)
     counts = torch.tensor([len(r) for r in entity_rows], device=device)
     return Objects(
         valid=torch.arange(width, device=device) < counts[:, None],
         observed=mean(look.observed),
         geometry=geometry,
+        measures=measures,
         image=padded(image_rows, torch.long),
         entity=padded(entity_rows, torch.long),
         parts=moments[..., 0] >= least_part,
@@ -251,11 +258,12 @@ class ObjectTokens(nn.Module):
         pooled_width: width of the pooled features that stand before them.
         pair_width: number of (part, colour) pairs that stand behind them.
         most_entities: rows of the table that tells which rows are one thing.
+        neighbours: whether each object is told of the others (``relation/neighbours.py``).
     """
 
     def __init__(
         self, kinds: dict[str, int], pooled_width: int, pair_width: int, width: int,
-        most_entities: int,
+        most_entities: int, neighbours: bool,
     ) -> None:
         super().__init__()
         self.kinds = list(kinds)
@@ -267,6 +275,8 @@ class ObjectTokens(nn.Module):
         )
         self.entity = nn.Embedding(most_entities, width)
         self.gain = nn.Parameter(torch.full((len(kinds) + 5,), 0.3))
+        self.neighbours = Neighbours(kinds, width) if neighbours else None
+        self.neighbours_gain = nn.Parameter(torch.full((5,), 0.3)) if neighbours else None
 
     def forward(
         self, objects: Objects, words: dict[str, Tensor], numbers: Tensor
@@ -287,7 +297,14 @@ class ObjectTokens(nn.Module):
             self.pooled(pooled), self.pairs(pairs), self.geometry(objects.geometry.to(dtype)),
             entity, number, *seen,
         ]
-        return blend(ingredients, self.gain)
+        alone = blend(ingredients, self.gain)
+        if self.neighbours is None or self.neighbours_gain is None:
+            return alone
+        told = self.neighbours(
+            alone, objects.measures, objects.image, objects.valid,
+            dict(zip(self.kinds, probabilities, strict=True)),
+        )
+        return alone + blend(told, self.neighbours_gain)
 
 
 def blend(ingredients: list[Tensor], gain: Tensor) -> Tensor:

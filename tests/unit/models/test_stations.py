@@ -18,6 +18,7 @@ SWITCHES = [
     {"relation": "projection"},
     {"relation": "concat"},
     {"grid_tokens": True},
+    {"neighbours": False},
     {"object_tokens": False},
     {"object_tokens": False, "grid_tokens": True, "relation": "none"},
     {"object_tokens": False, "prompts": False},

@@ -32,6 +32,7 @@ def table(**changes: torch.Tensor) -> Objects:
         valid=valid,
         observed=torch.zeros(2, 6, 1),
         geometry=torch.zeros(2, 6, 1),
+        measures=torch.zeros(2, 6, 1),
         image=IMAGE,
         entity=torch.tensor([[0, 1, 2, 1, 3, 0], [0, 1, 2, 3, 0, 4]]),
         parts=torch.rand(2, 6, PARTS, generator=random) > 0.3,

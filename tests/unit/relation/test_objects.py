@@ -8,6 +8,7 @@ from looks import HEIGHT, PARTS, WIDTH, area, drawn
 
 from deixis.nn.proposals import Proposals
 from deixis.relation.entities import PATH_WIDTH, Linking
+from deixis.relation.neighbours import LIMITS
 from deixis.relation.objects import (
     GEOMETRY_WIDTH,
     Look,
@@ -153,7 +154,9 @@ def test_ingredients_meet_at_one_size_and_are_weighed_by_their_gains():
 @pytest.fixture
 def tokens() -> ObjectTokens:
     torch.manual_seed(0)
-    tokens = ObjectTokens(KINDS, pooled_width=3, pair_width=6, width=10, most_entities=4)
+    tokens = ObjectTokens(
+        KINDS, pooled_width=3, pair_width=6, width=10, most_entities=4, neighbours=True
+    )
     torch.nn.init.uniform_(tokens.gain, 0.2, 0.5)
     return tokens
 
@@ -164,12 +167,16 @@ def rows(count: int) -> Objects:
         valid=torch.ones(1, count, dtype=torch.bool),
         observed=torch.rand(1, count, width),
         geometry=torch.rand(1, count, GEOMETRY_WIDTH),
+        measures=torch.rand(1, count, len(LIMITS)),
         image=torch.arange(count)[None] % 2,
         entity=torch.arange(count)[None],
         parts=torch.ones(1, count, 2, dtype=torch.bool),
         place=torch.rand(1, count, 3, 2),
         token_of=torch.arange(count)[None],
     )
+
+
+RISING = torch.arange(3.0)[None, :, None]  # what all have more of, nobody has more of
 
 
 def words() -> dict[str, torch.Tensor]:
@@ -180,7 +187,7 @@ def test_every_ingredient_of_an_object_changes_its_token(tokens):
     objects, named, numbers = rows(3), words(), torch.randn(2, 10)
     before = tokens(objects, named, numbers)
     assert before.shape == (1, 3, 10)
-    for name, change in (("observed", 0.5), ("geometry", 0.5), ("entity", 1)):
+    for name, change in (("observed", 0.5), ("geometry", 0.5), ("measures", RISING), ("entity", 1)):
         other = rows(3)
         values = {f.name: getattr(objects, f.name) for f in fields(Objects)}
         other = Objects(**{**values, name: values[name] + change})

@@ -22,6 +22,8 @@ from deixis.nn.shapes import expect_shape
 
 # A mask covers a small part of its image: logits that start low start near the truth.
 START_LOGIT = -2.0
+# The paper writes f * sigmoid(m); the released code computes f * (1 + sigmoid(m)).
+Modulation = Literal["sigmoid", "one_plus_sigmoid"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,8 +32,7 @@ class PyramidConfig:
     query_width: int
     mask_width: int = 32
     bands: int = 4  # octaves of the position code
-    # The paper writes f * sigmoid(m); the released code computes f * (1 + sigmoid(m)).
-    modulation: Literal["sigmoid", "one_plus_sigmoid"] = "sigmoid"
+    modulation: Modulation = "sigmoid"
     # "sum": logits weighted by a learnable gamma per level (paper; constants 1 / L as released).
     # "product": a pixel belongs to the mask if it belongs to it at every level.
     fusion: Literal["sum", "product"] = "product"
@@ -51,7 +52,7 @@ class PyramidConfig:
         if self.attention_depth:
             raise ConfigError(
                 f"pyramid attention_depth: expected 0 (dot products only), "
-                f"got {self.attention_depth}. Two-way attention is not supported yet."
+                f"got {self.attention_depth}. Two-way attention is not this form's: see light.py."
             )
 
 
@@ -138,7 +139,7 @@ class PyramidDecoder(nn.Module):
             if not levels and prior is not None:
                 logits = logits + self.prior_gain * (2 * _resize(prior, logits) - 1)
             levels.append(logits)
-        return self._fuse([_resize(level, levels[-1]) for level in levels])
+        return self._fuse(levels)
 
     def _modulate(self, scores: Tensor, previous: Tensor) -> Tensor:
         """Weigh a level by the mask before it.
@@ -146,14 +147,12 @@ class PyramidDecoder(nn.Module):
         The mask is one number per pixel, so it may weigh the dot product instead of the
         features: <q, e * s> = s * <q, e>. The features then stay one per image, not per target.
         """
-        share = _resize(previous, scores).sigmoid()
-        return scores * (share if self.config.modulation == "sigmoid" else 1 + share)
+        return scores * mask_gain(previous, scores, self.config.modulation)
 
     def _fuse(self, levels: list[Tensor]) -> Tensor:
         if self.config.fusion == "product":
-            return product_logits(levels)
-        weighted = [weight * level for weight, level in zip(self.gamma, levels, strict=True)]
-        return torch.stack(weighted).sum(0)
+            return product_logits([_resize(level, levels[-1]) for level in levels])
+        return add_levels(levels, self.gamma)
 
     def _check(
         self,
@@ -206,6 +205,18 @@ class RowsByImage:
         exact = torch.promote_types(scores.dtype, torch.float32)  # masks are float32 at least
         scores = scores.index_select(0, self.inverse).to(exact)
         return scores.unflatten(1, embeddings.shape[2:])
+
+
+def mask_gain(previous: Tensor, like: Tensor, modulation: Modulation) -> Tensor:
+    """Return (M, h, w): by how much the logits of a level weigh the next one, at its size."""
+    share = _resize(previous, like).sigmoid()
+    return share if modulation == "sigmoid" else 1 + share
+
+
+def add_levels(levels: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Return the weighted sum of logits (M, h_l, w_l), brought to the size of the last level."""
+    same = [_resize(level, levels[-1]) for level in levels]
+    return torch.stack([weight * level for weight, level in zip(weights, same, strict=True)]).sum(0)
 
 
 def product_logits(levels: Sequence[Tensor]) -> Tensor:

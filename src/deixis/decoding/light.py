@@ -1,0 +1,181 @@
+"""PixelLM's pixel decoder as published: one two-way transformer per level, masks that modulate.
+
+Follows the released code of arXiv:2312.02228. Level l reads its features at the grid's side times
+2^l and draws at twice that; its mask weighs the features of the next level, and the masks of all
+levels are added (``pyramid.py`` has both steps). The blocks are those of SAM's mask decoder.
+
+Shapes: M targets, I images, L levels, C decoder width, T mask tokens, E mask width, h x w cells.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import SamMaskDecoderConfig
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoLayerNorm
+from transformers.models.sam.modeling_sam import SamFeedForward, SamTwoWayTransformer
+
+from deixis.decoding.pyramid import Modulation, add_levels, mask_gain
+from deixis.nn.prompt_codes import FourierCode, PromptCodes
+from deixis.nn.shapes import expect_shape
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LightConfig:
+    levels: int = 2
+    width: int = 256
+    mlp_width: int = 2048
+    depth: int = 2
+    heads: int = 8
+    mask_tokens: int = 4
+    modulation: Modulation = "one_plus_sigmoid"
+    learnable_fusion: bool = False  # the released code keeps 1 / L for ever
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Level:
+    """What one level knows of its targets.
+
+    Attributes:
+        logits: (M, h, w) of the first mask token.
+        tokens: (M, 1 + T, C) the states of the overlap token and of the mask tokens.
+        pixels: (M, E, h, w) what mask tokens are held against.
+    """
+
+    logits: Tensor
+    tokens: Tensor
+    pixels: Tensor
+
+
+class FeatureNeck(nn.Sequential):
+    """Brings projected features (I, D, h, w) to the decoder's width (I, C, h, w)."""
+
+    def __init__(self, in_width: int, width: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_width, width, 1, bias=False),
+            _norm(width),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            _norm(width),
+        )
+
+
+class LightPixelDecoder(nn.Module):
+    """Draws the masks of all targets at once, from coarse to fine."""
+
+    def __init__(self, config: LightConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, mask_width = config.width, config.width // 8
+        sam = SamMaskDecoderConfig(
+            hidden_size=width,
+            mlp_dim=config.mlp_width,
+            num_hidden_layers=config.depth,
+            num_attention_heads=config.heads,
+            layer_norm_eps=1e-5,  # as torch's own, unlike SAM in transformers
+        )
+        sam._attn_implementation = "sdpa"
+        self.transformer = nn.ModuleList(SamTwoWayTransformer(sam) for _ in range(config.levels))
+        self.iou_token = nn.Embedding(1, width)
+        self.mask_tokens = nn.Embedding(config.mask_tokens, width)
+        self.level_embed = nn.Embedding(config.levels, width)
+        self.output_upscaling = _doubling(width, mask_width)
+        self.upsample_2x = _doubling(width, width)  # shared by the levels above the first
+        self.pe1 = FourierCode(2, width)  # their code of places
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            SamFeedForward(width, width, mask_width, 3) for _ in range(config.mask_tokens)
+        )
+        self.iou_prediction_head = SamFeedForward(width, width, config.mask_tokens, 3)
+        if config.learnable_fusion:
+            self.gamma = nn.Parameter(torch.full((config.levels,), 1 / config.levels))
+
+    def forward(
+        self, queries: Tensor, features: Sequence[Tensor], image_index: Tensor, prompts: PromptCodes
+    ) -> Tensor:
+        """Return mask logits (M, h, w) at the size of the last level.
+
+        Args:
+            queries: (M, L, C), from codebook fusion.
+            features: L tensors (I, C, h, w) of one size, from the neck.
+            image_index: (M,) which image each target is drawn on.
+            prompts: gives the places of the first level and what stands for "no mask yet".
+
+        Raises:
+            ShapeError: queries, features and index do not fit together.
+        """
+        levels = self.draw(queries, features, image_index, prompts)
+        return self.fuse([level.logits for level in levels])
+
+    def draw(
+        self, queries: Tensor, features: Sequence[Tensor], image_index: Tensor, prompts: PromptCodes
+    ) -> list[Level]:
+        """Return what every level draws; arguments as in ``forward``."""
+        config = self.config
+        expect_shape("queries", queries, (None, config.levels, config.width))
+        expect_shape("image index of each query", image_index, (len(queries),))
+        levels: list[Level] = []
+        for number, feature in enumerate(features):
+            expect_shape(f"features of level {number}", feature, (None, config.width, None, None))
+            for _ in range(number):
+                feature = self.upsample_2x(feature)  # per image, not per target
+            source = feature[image_index]  # (M, C, h, w)
+            if levels:
+                gain = mask_gain(levels[-1].logits, source, config.modulation)
+                source = source * gain[:, None].to(source.dtype)
+            levels.append(self._level(number, queries[:, number], source, prompts))
+        return levels
+
+    def _level(self, number: int, query: Tensor, source: Tensor, prompts: PromptCodes) -> Level:
+        """Let the tokens of one level look at its features, and the features at them."""
+        size = (source.shape[-2], source.shape[-1])
+        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (1 + T, C)
+        tokens = torch.cat([own.expand(len(query), -1, -1), query[:, None].to(own.dtype)], 1)
+        tokens = tokens + self.level_embed.weight[number]
+        code = prompts.pe_layer if number == 0 else self.pe1
+        states, pixels = self.transformer[number](
+            point_embeddings=tokens[:, None],
+            image_embeddings=source + prompts.no_mask(),
+            image_positional_embeddings=_places(code, size),
+            attention_similarity=None,
+        )
+        states = states[:, 0, : len(own)]  # (M, 1 + T, C)
+        pixels = pixels[:, 0].transpose(1, 2).unflatten(2, size)
+        pixels = self.output_upscaling(pixels)  # (M, E, 2h, 2w)
+        return Level(logits=self._masks(states, pixels, 1)[:, 0], tokens=states, pixels=pixels)
+
+    def candidates(self, level: Level) -> tuple[Tensor, Tensor]:
+        """Return the masks (M, T, h, w) of every mask token and their estimated overlaps (M, T).
+
+        The released models were never trained to estimate, and draw the first mask only.
+        """
+        masks = self._masks(level.tokens, level.pixels, self.config.mask_tokens)
+        return masks, self.iou_prediction_head(level.tokens[:, 0])
+
+    def _masks(self, tokens: Tensor, pixels: Tensor, count: int) -> Tensor:
+        heads = list(self.output_hypernetworks_mlps)[:count]
+        vectors = torch.stack([head(tokens[:, 1 + i]) for i, head in enumerate(heads)], 1)
+        masks = vectors @ pixels.flatten(2)  # (M, T, h * w)
+        return masks.unflatten(2, pixels.shape[2:]).float()
+
+    def fuse(self, levels: Sequence[Tensor]) -> Tensor:
+        """Return the weighted sum of the levels' logits (M, h_l, w_l) at the size of the last."""
+        if self.config.learnable_fusion:
+            return add_levels(levels, self.gamma)
+        return add_levels(levels, levels[0].new_full((len(levels),), 1 / len(levels)))
+
+
+def _places(code: FourierCode, size: tuple[int, int]) -> Tensor:
+    """Return (1, C, h, w): the codes of the centres of a grid's cells."""
+    matrix = code.positional_encoding_gaussian_matrix
+    y = (torch.arange(size[0], device=matrix.device) + 0.5) / size[0]
+    x = (torch.arange(size[1], device=matrix.device) + 0.5) / size[1]
+    centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)  # (h, w, 2)
+    return code(centres).permute(2, 0, 1)[None]
+
+
+def _doubling(in_width: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.ConvTranspose2d(in_width, width, 2, 2), _norm(width), nn.GELU())
+
+
+def _norm(width: int) -> nn.Module:
+    return Sam2VideoLayerNorm(width, eps=1e-6, data_format="channels_first")

@@ -94,12 +94,20 @@ class Stage(Strict):
         return [{"name": one} if isinstance(one, str) else one for one in value]
 
 
+class Start(Strict):
+    """Weights that a new model takes over from a trained one, wherever their names fit."""
+
+    model: str  # a folder
+    take: tuple[str, ...] = Field(default=("*",), min_length=1)  # patterns; all must fit something
+
+
 class TrainRun(Strict):
     """A model and the stages that train it, one after another."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     model: str  # a preset, or the folder of a model
     model_overrides: dict[str, Any] = {}  # values of the preset's config; not for a folder
+    start: Start | None = None  # None: every weight begins anew
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     stages: tuple[Stage, ...] = Field(min_length=1)
 

@@ -1,15 +1,18 @@
 """What Deixis' own runs are made of: its presets, objectives and scenes, and the words they use."""
 
+import fnmatch
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deixis.config import TrainRun, expected_one_of, pick
+import torch
+
+from deixis.config import Start, TrainRun, expected_one_of, pick
 from deixis.data.mixture import Draw
 from deixis.errors import ConfigError
 from deixis.models.deixis import PRESETS, DeixisModel
 from deixis.models.deixis_config import DeixisConfig
-from deixis.models.released import open_model
+from deixis.models.released import open_model, read_tensors
 from deixis.processing.deixis import DeixisProcessor
 from deixis.scenes.questions import TASKS, Scene, make_scene
 from deixis.scenes.world import WorldKey
@@ -48,7 +51,8 @@ def build_model(run: TrainRun, folder: Path) -> tuple[DeixisModel, Processor]:
     A run that goes on takes config and words from its own ``last/``.
 
     Raises:
-        ConfigError: an unknown preset or config key, or overrides of a folder's config.
+        ConfigError: an unknown preset or config key, overrides of a folder's config, or weights
+            to start from that do not fit.
     """
     if (folder / "last" / "config.json").is_file():
         config = DeixisConfig.from_pretrained(folder / "last")
@@ -63,7 +67,38 @@ def build_model(run: TrainRun, folder: Path) -> tuple[DeixisModel, Processor]:
         return model, DeixisProcessor.from_pretrained(run.model, model.config)
     config = make_config(run.model, run.model_overrides)
     processor = DeixisProcessor.from_texts(config, list(texts()))
-    return DeixisModel(config), processor
+    model = DeixisModel(config)
+    if run.start is not None:
+        take_over(model, run.start)
+    return model, processor
+
+
+def take_over(model: DeixisModel, start: Start) -> None:
+    """Copy those weights of a trained model into a new one that fit the patterns.
+
+    Raises:
+        ConfigError: a pattern that fits nothing, or a weight that is missing or of another shape.
+        WeightsError: the folder holds no whole weights.
+    """
+    theirs, _ = read_tensors(Path(start.model))
+    ours = model.state_dict()
+    names = {name for one in start.take for name in fnmatch.filter(ours, one)}
+    for one in start.take:
+        if not fnmatch.filter(ours, one):
+            raise ConfigError(
+                f'start.take: expected a pattern that fits weights of the model, got "{one}". '
+                f"Its parts are {', '.join(f'{part}.*' for part, _ in model.named_children())}."
+            )
+    for name in sorted(names):
+        found = tuple(theirs[name].shape) if name in theirs else "none"
+        if found != tuple(ours[name].shape):
+            raise ConfigError(
+                f"start.model {start.model}: expected {name} of shape {tuple(ours[name].shape)}, "
+                f"got {found}. Name fewer weights in start.take, or use the same model_overrides."
+            )
+    with torch.no_grad():
+        for name in sorted(names):
+            ours[name].copy_(theirs[name])
 
 
 def finish(folder: Path, new: Path) -> dict[str, float]:

@@ -2,32 +2,54 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from deixis.errors import WeightsError
 from deixis.models.deixis import DeixisConfig, DeixisModel
+from deixis.models.released_files import BLOCK, Weights, map_weights, weight_files
 from deixis.processing.deixis import DeixisProcessor
 
 PACKAGE = Path(__file__).parents[1] / "weights"
-FAMILIES: dict[str, tuple[Any, Any, Any]] = {
-    "deixis": (DeixisConfig, DeixisModel, DeixisProcessor),
-}
+REPORT = "conversion.json"  # what a conversion leaves beside the weights
+
+Family = tuple[Any, Any, Any]  # config, model, processor
+
+
+def _deixis() -> Family:
+    return DeixisConfig, DeixisModel, DeixisProcessor
+
+
+def _pixellm() -> Family:
+    from deixis.models.pixellm import PixelLM, PixelLMConfig
+    from deixis.processing.pixellm import PixelLMProcessor
+
+    return PixelLMConfig, PixelLM, PixelLMProcessor
+
+
+FAMILIES: dict[str, Callable[[], Family]] = {"deixis": _deixis, "pixellm": _pixellm}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opened:
-    """A model, its processor, its name and a hash of its weights."""
+    """A model, its processor, its name and a hash of its weights.
+
+    Attributes:
+        weights: the tensors of a large model, which stay in their files until they are read.
+    """
 
     model: Any
     processor: Any
     name: str
     fingerprint: str
+    weights: Weights | None = None
 
 
 def open_model(model: str | Path) -> Opened:
@@ -54,15 +76,60 @@ def open_model(model: str | Path) -> Opened:
             f'{config_file}: expected a model of {", ".join(FAMILIES)}, got "{family}". '
             f"See: deixis models."
         )
-    config_class, model_class, processor_class = FAMILIES[family]
+    config_class, model_class, processor_class = FAMILIES[family]()
     config = config_class.from_dict(values)
-    tensors, fingerprint = read_tensors(folder)
-    built = model_class(config)
-    load_strictly(built, tensors, folder)
+    name, weights = folder.name or str(model), None
+    if family == "deixis":
+        tensors, fingerprint = read_tensors(folder)
+        built = model_class(config)
+        load_strictly(built, tensors, folder)
+    else:
+        weights, fingerprint = map_weights(folder), _fingerprint(folder)
+        built = _built_around(weights.tensors, model_class, config, folder)
     processor = processor_class.from_pretrained(folder, config)
     return Opened(
-        model=built, processor=processor, name=folder.name or str(model), fingerprint=fingerprint
+        model=built, processor=processor, name=name, fingerprint=fingerprint, weights=weights
     )
+
+
+def _built_around(
+    tensors: Mapping[str, Tensor], model_class: Any, config: Any, folder: Path
+) -> Any:
+    """Build a model of weights as they are stored, without a copy where the dtype is right."""
+    main = getattr(torch, str(config.dtype or "float32").removeprefix("torch."))
+    exact = tuple(model_class._keep_in_fp32_modules_strict or ())
+    typed = {
+        name: tensor.to(torch.float32 if name.startswith(exact) else main)
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in tensors.items()
+    }
+    with _unfilled():
+        built = model_class(config)
+    load_strictly(built, typed, folder, assign=True)
+    return built
+
+
+@contextmanager
+def _unfilled() -> Iterator[None]:
+    """Leave new weights as they are: memory that is never touched is never taken."""
+    from transformers.initialization import no_init_weights
+
+    with no_init_weights():
+        yield
+
+
+def _fingerprint(folder: Path) -> str:
+    """Return what a conversion has written down, or a hash over the bytes of the weights."""
+    try:
+        return str(json.loads((folder / REPORT).read_text(encoding="utf-8"))["checksum"])[:16]
+    except (OSError, ValueError, KeyError, TypeError):
+        digest = hashlib.sha256()
+    for path in weight_files(folder):
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    return digest.hexdigest()[:16]
 
 
 def read_tensors(folder: Path) -> tuple[dict[str, Tensor], str]:
@@ -71,14 +138,9 @@ def read_tensors(folder: Path) -> tuple[dict[str, Tensor], str]:
     Raises:
         WeightsError: there are none, or one is broken.
     """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise WeightsError(
-            f"{folder}: expected weights in *.safetensors, got none. Copy the whole model folder."
-        )
     tensors: dict[str, Tensor] = {}
     digest = hashlib.sha256()
-    for path in files:
+    for path in weight_files(folder):
         try:
             with safe_open(path, framework="pt") as file:
                 tensors.update({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
@@ -90,8 +152,10 @@ def read_tensors(folder: Path) -> tuple[dict[str, Tensor], str]:
     return tensors, digest.hexdigest()[:16]
 
 
-def load_strictly(model: Any, tensors: Mapping[str, Tensor], where: Path) -> None:
-    """Put tensors into a model.
+def load_strictly(
+    model: Any, tensors: Mapping[str, Tensor], where: Path, *, assign: bool = False
+) -> None:
+    """Put tensors into a model: their values, or with ``assign`` the tensors themselves.
 
     Raises:
         WeightsError: any missing, unexpected or wrongly shaped tensor; the message names them.
@@ -113,4 +177,4 @@ def load_strictly(model: Any, tensors: Mapping[str, Tensor], where: Path) -> Non
             f"{where}: expected the {len(expected)} tensors of its config, got "
             f"{'; '.join(faults)}. Nothing was loaded; the weights belong to another config."
         )
-    model.load_state_dict(dict(tensors))
+    model.load_state_dict(dict(tensors), assign=assign)

@@ -1,0 +1,220 @@
+"""Fetches a published checkpoint from a Hugging Face hub: at one commit, resumable, verified.
+
+A file that was cut off goes on where it stopped, also in another process, which the hub's own
+client does not do; what is whole in that client's cache is used from there.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deixis.errors import DataError, WeightsError
+from deixis.structures.files import write_whole
+
+PIN = "pin.json"
+PART = ".part"
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+PLAIN = (".json", ".model", ".txt")  # small files that say what the weights mean
+WEIGHTS = (".safetensors", ".bin")  # the first kind that is there is fetched
+NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "tf_model", "flax_model")
+BLOCK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """One commit of a repository and the files of it that are needed."""
+
+    repository: str
+    revision: str
+    commit: str
+    names: tuple[str, ...]
+
+
+def is_repository(given: str) -> bool:
+    """Say whether this may be ``owner/name`` or ``owner/name@revision`` on a hub."""
+    return REPOSITORY.fullmatch(given) is not None
+
+
+def fetch(given: str, into: Path, parts: Sequence[str]) -> tuple[Path, str]:
+    """Fetch what a conversion reads; return the folder and the commit.
+
+    Args:
+        given: ``owner/name``, with ``@revision`` for another one than the newest of ``main``.
+        into: folder for the files; what lies there from an interrupted call is used.
+        parts: sub-folders in which the checkpoint may lie, "" for the top; the first that holds
+            a ``config.json`` is taken.
+
+    Raises:
+        WeightsError: the hub cannot be reached or has no such checkpoint; the message says what
+            to fetch by other means, and where to put it.
+    """
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    repository, _, revision = given.partition("@")
+    revision = revision or "main"
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    try:
+        pinned = _read_pin(into, repository, revision) or _pin(repository, revision, into, parts)
+        for name in pinned.names:
+            _download(pinned, name, into / Path(name).name)
+    except HfHubHTTPError as error:
+        code = getattr(error.response, "status_code", "an error")
+        raise WeightsError(
+            f'"{given}": expected a repository that this hub lends, got {code}. '
+            f"Check the name and its revision, or log in with: hf auth login."
+        ) from error
+    except (HTTPError, ConnectionError, TimeoutError) as error:
+        cached = _cached(repository, revision, parts)
+        if cached is not None:
+            return cached
+        raise WeightsError(_offline(given, repository, into, parts)) from error
+    return into, pinned.commit
+
+
+def choose(names: Iterable[str], parts: Sequence[str]) -> tuple[str, ...]:
+    """Return the files of a checkpoint that a conversion reads, in their first sub-folder."""
+    every = sorted(names)
+    for part in parts:
+        inside = [name for name in every if os.path.dirname(name) == part]
+        if not any(os.path.basename(name) == "config.json" for name in inside):
+            continue
+        plain = [name for name in inside if name.endswith(PLAIN)]
+        for kind in WEIGHTS:
+            weights = [name for name in inside if name.endswith(kind) and _is_weights(name)]
+            if weights:
+                return (*plain, *weights)
+        return tuple(plain)
+    return ()
+
+
+def _is_weights(name: str) -> bool:
+    return not os.path.basename(name).startswith(NOT_WEIGHTS)
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("HF_ENDPOINT") or None
+
+
+def _pin(repository: str, revision: str, into: Path, parts: Sequence[str]) -> Pinned:
+    """Ask the hub which commit a revision is now, and write it down."""
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=_endpoint())
+    info = api.model_info(repository, revision=revision)
+    commit = str(info.sha)
+    names = [one.rfilename for one in info.siblings or ()]
+    if not names:
+        tree: Any = api.list_repo_tree(repository, recursive=True, revision=commit)
+        names = [one.path for one in tree if hasattr(one, "size")]
+    chosen = choose(names, parts)
+    if not chosen:
+        raise WeightsError(
+            f'"{repository}": expected a checkpoint with config.json, got {len(names)} other '
+            f"files. Give the repository of the weights; see: deixis models."
+        )
+    pinned = Pinned(repository=repository, revision=revision, commit=commit, names=chosen)
+    into.mkdir(parents=True, exist_ok=True)
+    document = {name: getattr(pinned, name) for name in Pinned.__dataclass_fields__}
+    write_whole(into / PIN, json.dumps(document, indent=2))
+    return pinned
+
+
+def _read_pin(into: Path, repository: str, revision: str) -> Pinned | None:
+    """Return the commit that an interrupted call has begun to fetch."""
+    try:
+        document = json.loads((into / PIN).read_text(encoding="utf-8"))
+        pinned = Pinned(**{**document, "names": tuple(document["names"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return pinned if (pinned.repository, pinned.revision) == (repository, revision) else None
+
+
+def _download(pinned: Pinned, name: str, place: Path) -> None:
+    """Fetch one file, from where it was cut off, and check it against the hub's hash."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    if place.is_file():
+        return
+    part = place.with_name(place.name + PART)
+    url = hf_hub_url(pinned.repository, name, revision=pinned.commit, endpoint=_endpoint())
+    known = get_hf_file_metadata(url, endpoint=_endpoint())
+    if part.is_file() and known.size is not None and part.stat().st_size > known.size:
+        part.unlink()
+    begun = part.stat().st_size if part.is_file() else 0
+    _check_room(place.parent, (known.size or 0) - begun, name)
+    with part.open("ab") as file:
+        file.seek(0, os.SEEK_END)
+        http_get(
+            url,
+            file,
+            resume_size=begun,
+            headers=build_hf_headers(),
+            expected_size=known.size,
+            displayed_filename=name,
+        )
+    _verify(part, known.etag, name)
+    part.replace(place)
+
+
+def _check_room(folder: Path, needed: int, name: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"{folder}: expected {needed / 1e9:.1f} GB of room for {name}, got {free / 1e9:.1f}. "
+            f"Make room and run it again; what was fetched is kept."
+        )
+
+
+def _verify(part: Path, etag: str | None, name: str) -> None:
+    """Compare a file with the SHA-256 of large files, or git's hash of small ones."""
+    if etag is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
+        return
+    if len(etag) == 64:
+        digest = hashlib.sha256()
+    else:
+        digest = hashlib.sha1(f"blob {part.stat().st_size}\0".encode(), usedforsecurity=False)
+    with part.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    if digest.hexdigest() != etag:
+        part.unlink()
+        raise WeightsError(
+            f"{name}: expected the hash {etag[:12]} that the hub states, got "
+            f"{digest.hexdigest()[:12]}. It was thrown away; run it again."
+        )
+
+
+def _cached(repository: str, revision: str, parts: Sequence[str]) -> tuple[Path, str] | None:
+    """Return a whole copy in the cache of the hub's client, and its commit."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(repository, revision=revision, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    for part in parts:
+        if (Path(found) / part / "config.json").is_file():
+            return Path(found) / part, Path(found).name
+    return None
+
+
+def _offline(given: str, repository: str, into: Path, parts: Sequence[str]) -> str:
+    """Say what to fetch where there is a network, and where to put it."""
+    inside = [part for part in parts if part]
+    what = f'"{inside[0]}/*"' if inside else '"*"'
+    name = repository.split("/")[1]
+    return (
+        f'"{given}": expected a hub that answers, got none. Where there is a network, run: '
+        f"hf download {repository} --include {what} --local-dir {name}; copy the folder {name} "
+        f"here and give it in place of {given}. What was fetched so far is kept in {into.name}."
+    )

@@ -1,0 +1,80 @@
+"""One answer of a model that was just converted, however large: its weights stay in their files.
+
+The answer's hash in the report says later whether a copy of the folder still answers the same.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from deixis.models.released import open_model
+from deixis.models.released_files import Weights
+from deixis.reasoning.reasoner import reasoner_of
+from deixis.structures.answers import GroundedAnswer
+from deixis.structures.opening import open_images
+
+QUESTION = "What is the red square in this image? Please output segmentation mask."
+MOST_TOKENS = 24
+LET_GO = 1 << 28  # bytes of weights that are read before their memory is handed back
+
+
+def smoke_answer(folder: Path) -> dict[str, Any]:
+    """Return what a model says of a picture that is always the same, and its hash.
+
+    Raises:
+        WeightsError: the folder does not open.
+    """
+    opened = open_model(folder)
+    opened.model.config.most_answer = min(MOST_TOKENS, opened.model.config.most_answer)
+    if opened.weights is not None:
+        hand_back(opened.model, opened.weights)
+    reasoner = reasoner_of(opened)
+    with torch.inference_mode():
+        answer = reasoner.answer(open_images([picture()]), QUESTION)
+    return {
+        "question": QUESTION,
+        "answer": answer.text,
+        "targets": len(answer.targets),
+        "tokens_at_most": opened.model.config.most_answer,
+        "dtype": str(next(opened.model.parameters()).dtype).removeprefix("torch."),
+        "sha256": answer_hash(answer),
+    }
+
+
+def picture() -> np.ndarray:
+    """Return (48, 64, 3) uint8: a red square on grey that grows lighter to the right."""
+    pixels = np.repeat(np.linspace(60, 200, 64).astype(np.uint8)[None, :, None], 48, axis=0)
+    pixels = np.repeat(pixels, 3, axis=2)
+    pixels[12:32, 20:40] = (200, 30, 30)
+    return pixels
+
+
+def answer_hash(answer: GroundedAnswer) -> str:
+    """Return a hash over the words, spans, phrases and masks of an answer."""
+    parts = [
+        [target.phrase, {k: mask.to_rle() for k, mask in target.masks.items()}]
+        for target in answer.targets
+    ]
+    text = json.dumps([answer.text, list(answer.spans), parts], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hand_back(model: nn.Module, weights: Weights) -> None:
+    """Have a model hand the memory of its weights back while it computes."""
+    read = 0
+
+    def after(module: nn.Module, *_: Any) -> None:
+        nonlocal read
+        read += sum(one.numel() * one.element_size() for one in module.parameters(recurse=False))
+        if read > LET_GO:
+            weights.let_go()
+            read = 0
+
+    for module in model.modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            module.register_forward_hook(after)

@@ -1,12 +1,15 @@
 """Turns masks into tokens: what the image shows under each mask.
 
-UniPixel's <mem> tokens (arXiv:2509.18094; specification 4.2) in their aligned form: mask and
-features are both in raster order. A cell counts by the share of it that the mask covers.
+UniPixel's <mem> tokens (arXiv:2509.18094; specification 4.2). ``pool_regions`` weighs each cell
+by the share of it that the mask covers; ``pool_touched`` is the published rule, which takes every
+cell that a mask touches, over pairs of frames.
 
-Shapes: N masks, C feature width, H x W mask pixels, h x w feature cells, D language width.
+Shapes: N masks, C feature width, H x W mask pixels, h x w feature cells, D language width, T frames
+of a clip, t pairs of them, O objects.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deixis.nn.shapes import expect_shape
@@ -64,3 +67,52 @@ class RegionPrompts(nn.Module):
         """Return (N, D) of pooled features (N, C), as ``pool_regions`` gives them."""
         expect_shape("pooled regions", pooled, (None, self.feature_width))
         return self.project(pooled)
+
+
+def pair_masks(masks: Tensor) -> Tensor:
+    """Return (t, O, H, W): each mask of two frames united; an odd last frame stands twice.
+
+    Args:
+        masks: (T, O, H, W) bool or in [0, 1].
+    """
+    expect_shape("masks of a clip", masks, (None, None, None, None))
+    if len(masks) % 2:
+        masks = torch.cat([masks, masks[-1:]])
+    return masks.unflatten(0, (-1, 2)).amax(1)
+
+
+def touched_cells(masks: Tensor, size: tuple[int, int], cell: int) -> Tensor:
+    """Return (t, O, h, w) bool: which cells each mask touches, if only by the blur of resizing.
+
+    Args:
+        masks: (t, O, H, W), as ``pair_masks`` gives them.
+        size: (h, w).
+        cell: side of a cell in the pixels that masks are resized to.
+    """
+    pixels = (size[0] * cell, size[1] * cell)
+    resized = F.interpolate(masks.float(), pixels, mode="bilinear", antialias=True)
+    return F.max_pool2d(resized, cell) > 0
+
+
+def pool_touched(features: Tensor, touched: Tensor) -> Tensor:
+    """Return (N, C): for each object in turn, and each pair of frames that shows it, the mean.
+
+    UniPixel's released weights were trained with features in the window order of Qwen's vision
+    encoder under masks in raster order. Give the features in that order to reproduce them, in
+    raster order to mean what the mask says.
+
+    Args:
+        features: (t * h * w, C), rows of one clip.
+        touched: (t, O, h, w) bool.
+
+    Raises:
+        ShapeError: not one row of features per cell.
+    """
+    expect_shape("touched cells", touched, (None, None, None, None))
+    times, objects = touched.shape[:2]
+    expect_shape("features of a clip", features, (touched[:, :1].numel(), None))
+    inside = touched.transpose(0, 1).flatten(2).to(features.dtype)  # (O, t, h * w)
+    total = torch.einsum("otp,tpc->otc", inside, features.unflatten(0, (times, -1)))
+    count = inside.sum(2)  # (O, t)
+    assert total.shape[:2] == (objects, times)
+    return total[count > 0] / count[count > 0][:, None]

@@ -1,0 +1,56 @@
+"""Low-rank adapters (arXiv:2106.09685) on the linear layers of a language decoder, by peft."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from deixis.errors import ConfigError
+from deixis.extras import require
+
+
+def add_adapters(
+    module: nn.Module,
+    *,
+    targets: Sequence[str] = ("q_proj", "v_proj"),
+    rank: int = 8,
+    alpha: float = 16,
+    dropout: float = 0.05,
+) -> None:
+    """Put adapters beside the linear layers of these names; they begin as no change at all.
+
+    Raises:
+        ConfigError: no layer of such a name.
+        MissingExtra: peft is not installed.
+    """
+    require("peft", extra="train")
+    from peft import LoraConfig, inject_adapter_in_model
+
+    linear = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+    missing = [t for t in targets if not any(name.split(".")[-1] == t for name in linear)]
+    if missing:
+        known = sorted({name.split(".")[-1] for name in linear})
+        raise ConfigError(
+            f"adapters: expected names of linear layers ({', '.join(known)}), "
+            f"got {', '.join(missing)}."
+        )
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none"
+    )
+    inject_adapter_in_model(config, module)
+
+
+def merge_adapters(module: nn.Module) -> int:
+    """Add adapters to the weights that they stand beside, W + (alpha / r) B A, and take them away.
+
+    Returns:
+        How many layers were merged.
+    """
+    require("peft", extra="train")
+    from peft.tuners.lora import LoraLayer
+
+    found = [(name, part) for name, part in module.named_modules() if isinstance(part, LoraLayer)]
+    for name, part in found:
+        part.merge()  # type: ignore[operator]
+        owner, _, last = name.rpartition(".")
+        setattr(module.get_submodule(owner), last, part.get_base_layer())
+    return len(found)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from transformers import SamMaskDecoderConfig
-from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoLayerNorm
 from transformers.models.sam.modeling_sam import SamFeedForward, SamTwoWayTransformer
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoLayerNorm
 
 from deixis.decoding.pyramid import Modulation, add_levels, mask_gain
 from deixis.nn.prompt_codes import FourierCode, PromptCodes

@@ -175,7 +175,7 @@ def published_config(
     )
 
 
-_CLIP_LARGE = {
+_CLIP_LARGE: dict[str, Any] = {
     "hidden_size": 1024,
     "intermediate_size": 4096,
     "num_hidden_layers": 24,

@@ -69,7 +69,7 @@ def clip_levels(
         patches: (I, g, g) bool, which hold something of the image.
         layers: indices into "embeddings, layer 1, ..., last layer".
     """
-    expect_shape("pixels", pixels, (len(patches), 3, tower.config.image_size, None))
+    expect_shape("pixels", pixels, (len(patches), 3, None, None))
     depth = len(tower.encoder.layers)
     wanted = [layer % (depth + 1) for layer in layers]
     hidden = tower.pre_layrnorm(tower.embeddings(pixels))

@@ -50,6 +50,24 @@ def groups_of(answer: GroundedAnswer) -> list[tuple[Target, tuple[int, int] | No
     return [*named, *unnamed]
 
 
+def find_groups(ids: Sequence[int], group: Sequence[int]) -> tuple[list[int], int]:
+    """Return where complete groups begin, and how many were begun and not finished.
+
+    A run of group tokens that is no group counts once, and again wherever a group begins in it.
+    """
+    starts, unfinished, position, broken = [], 0, 0, False
+    while position < len(ids):
+        token = ids[position]
+        if token in group:
+            if list(ids[position : position + len(group)]) == list(group):
+                starts.append(position)
+                position, broken = position + len(group), False
+                continue
+            unfinished += token == group[0] or not broken
+        position, broken = position + 1, token in group
+    return starts, unfinished
+
+
 def _places(
     text: str, phrase: str, taken: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int]]:
@@ -178,22 +196,17 @@ class Vocabulary:
 
     def read(self, ids: Sequence[int]) -> Written:
         """Read back whatever a model wrote; never fails."""
-        starts, unfinished, position, broken = [], 0, 0, False
+        ids = list(ids)
+        ids = ids[: ids.index(self.eos)] if self.eos in ids else ids
+        starts, unfinished = find_groups(ids, self.group)
         pieces: list[tuple[str, list[int]]] = [("", [])]
-        while position < len(ids) and ids[position] != self.eos:
-            token = ids[position]
-            if token in self.group:
-                run = tuple(ids[position : position + self.group_size])
-                if run == self.group:
-                    starts.append(position)
-                    position, broken = position + self.group_size, False
-                    continue
-                unfinished += token == self.group[0] or not broken
-            elif token in (self.name, self.name_end, self.conclude, self.conclude_end):
+        for token in ids:
+            if token in (self.name, self.name_end, self.conclude, self.conclude_end):
                 pieces.append((self.tokenizer.id_to_token(token) or "", []))
-            elif token not in (self.pad, self.bos, self.ref, self.mem, self.answer):
+            elif token not in (
+                self.pad, self.bos, self.ref, self.mem, self.answer, *self.group,
+            ):  # fmt: skip
                 pieces[-1][1].append(token)
-            position, broken = position + 1, token in self.group
         return self._assembled(pieces, tuple(starts), unfinished)
 
     def _assembled(

@@ -90,7 +90,7 @@ class DeixisConfig(PreTrainedConfig):
         presence_threshold: float = 0.5,
         most_objects: int = 8,
         least_votes: float = 8.0,
-        likeness: float = 0.72,
+        likeness: float = 0.87,
         likeness_nearby: float = 0.3,
         reach: float = 0.25,
         least_part: float = 4.0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deixis.errors import DataError, ShapeError
 from deixis.metrics.overlap import area, iou, overlap, visible_frames, visible_targets
 from deixis.structures.answers import GroundedAnswer, Target
 
@@ -58,18 +59,38 @@ def match(truth: GroundedAnswer, predicted: GroundedAnswer) -> tuple[Pair, ...]:
     return tuple(pairs)
 
 
+def assign(gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and columns of the one-to-one assignment with the largest sum of gains.
+
+    As many pairs are made as the shorter side (N, M) allows; rows are in order.
+
+    Raises:
+        ShapeError: not a matrix.
+        DataError: a gain that is not a number.
+    """
+    if gain.ndim != 2:
+        raise ShapeError(f"gains: expected a matrix (N, M), got shape {gain.shape}.")
+    if np.isnan(gain).any():
+        raise DataError("gains: expected numbers, got one that is none. Check the masks' sizes.")
+    if 0 in gain.shape:
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    best = gain.argmax(1)
+    if len(np.unique(best)) == len(best):  # everyone's favourite is free: nothing can be better
+        return np.arange(len(best)), best
+    from scipy.optimize import linear_sum_assignment  # slow to import, seldom needed
+
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    return rows, columns
+
+
 def _assign(
     true: Sequence[Target], guesses: Sequence[Target], overlaps: list[list[tuple[int, int]]]
 ) -> tuple[list[int], list[int]]:
     """Return the rows and columns of the best one-to-one assignment."""
     if not true or not guesses:
         return [], []
-    if len(true) == len(guesses) == 1:
-        return [0], [0]
-    from scipy.optimize import linear_sum_assignment  # slow to import, seldom needed
-
     gain = np.array([[iou(*pair) for pair in row] for row in overlaps])  # (true, predicted)
     frames = [visible_frames(guess) for guess in guesses]
     gain += [[TIE_BREAK * (visible_frames(a) == b) for b in frames] for a in true]
-    rows, columns = linear_sum_assignment(gain, maximize=True)
+    rows, columns = assign(gain)
     return rows.tolist(), columns.tolist()

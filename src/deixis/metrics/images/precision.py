@@ -1,0 +1,128 @@
+"""Mask AP of grounded captions: COCO's, where every score is 1, and one that no order changes.
+
+Images are kept as RLE until the end: average precision is no sum of what single images give.
+"""
+
+import io
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from deixis.errors import DataError
+from deixis.metrics.matching import assign
+from deixis.metrics.packed import rle_ious
+from deixis.metrics.sums import Tally
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # COCO's IoUs
+NAMES = (  # of COCO's twelve figures, in order
+    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
+    *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
+)
+
+
+@dataclass
+class AveragePrecision:
+    """COCO's mask AP over one category, every score being 1; merges exactly, in any order.
+
+    The predictions of an image keep the order in which they are given: with equal scores it
+    decides which of them count.
+
+    Attributes:
+        images: by id: (annotations, predicted RLEs).
+    """
+
+    images: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = field(
+        default_factory=dict
+    )
+
+    def add(
+        self, image_id: str, true: list[dict[str, Any]], predicted: list[dict[str, Any]]
+    ) -> None:
+        """Add one image.
+
+        Args:
+            image_id: of the image.
+            true: annotations with ``segmentation`` (RLE) and ``area``; ``iscrowd`` if one is.
+            predicted: RLEs.
+
+        Raises:
+            DataError: an image that is there already.
+        """
+        if image_id in self.images:
+            raise DataError(f"image {image_id}: expected once, got it twice. Merge other shards.")
+        self.images[image_id] = (true, predicted)
+
+    def merge(self, other: "AveragePrecision") -> None:
+        """Add the images of another shard."""
+        for image_id, (true, predicted) in other.images.items():
+            self.add(image_id, true, predicted)
+
+    def result(self) -> dict[str, float]:
+        """Return COCO's twelve figures; -1 where no object has that size."""
+        from pycocotools.coco import COCO  # slow to import, seldom needed
+        from pycocotools.cocoeval import COCOeval
+
+        images, annotations, found = self._as_coco()
+        if not found:
+            return dict.fromkeys(NAMES, 0.0 if annotations else -1.0)
+        with redirect_stdout(io.StringIO()):
+            truth = COCO()
+            categories = [{"id": 1, "name": "object"}]
+            truth.dataset = {
+                "info": {},
+                "images": images,
+                "annotations": annotations,
+                "categories": categories,
+            }
+            truth.createIndex()
+            evaluation = COCOeval(truth, truth.loadRes(found), "segm")
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        return dict(zip(NAMES, map(float, evaluation.stats), strict=True))
+
+    def result_clean(self) -> dict[str, float]:
+        """Return AP and AP50 with equal scores taken at once: the order of files says nothing.
+
+        The curve has one point then, (recall, precision), and AP is the product of both.
+        """
+        tally = Tally.of(part for pair in self.images.values() for part in _hits(*pair))
+        values = []
+        for threshold in THRESHOLDS:
+            hits, guesses = tally.top(f"hits@{threshold:.2f}"), tally.bottom("predicted")
+            true = tally.bottom("true")
+            values.append(hits / guesses * hits / true if guesses and true else 0.0)
+        return {"ap": float(np.mean(values)), "ap50": values[0]}
+
+    def _as_coco(self) -> tuple[list[dict[str, Any]], ...]:
+        """Return images, annotations and results as COCO lists them, images in order of id."""
+        from pycocotools import mask as coco
+
+        images, annotations, found = [], [], []
+        for image_id in sorted(self.images):
+            true, predicted = self.images[image_id]
+            images.append({"id": image_id})
+            for entry in true:
+                fixed = {"id": len(annotations) + 1, "image_id": image_id, "category_id": 1}
+                box = coco.toBbox(entry["segmentation"]).tolist()
+                annotations.append({"iscrowd": 0, "bbox": box, **entry, **fixed})
+            for rle in predicted:
+                found.append(
+                    {"image_id": image_id, "category_id": 1, "segmentation": rle, "score": 1.0}
+                )
+        return images, annotations, found
+
+
+def _hits(
+    true: list[dict[str, Any]], predicted: list[dict[str, Any]]
+) -> list[tuple[str, int, int]]:
+    """Return, for each threshold, how many pairs of one image are good enough."""
+    ious = rle_ious([entry["segmentation"] for entry in true], predicted)
+    parts = [("true", 0, len(true)), ("predicted", 0, len(predicted))]
+    for threshold in THRESHOLDS:
+        good = ious >= threshold
+        hits = int(good[assign(good.astype(np.float64))].sum())
+        parts.append((f"hits@{threshold:.2f}", hits, 0))
+    return parts

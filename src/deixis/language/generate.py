@@ -52,24 +52,35 @@ def read_prefix(
 
 
 def read_on(
-    language: PreTrainedModel, reading: Reading, embedded: Tensor, held: Tensor
+    language: PreTrainedModel,
+    reading: Reading,
+    embedded: Tensor,
+    held: Tensor,
+    positions: Tensor | None = None,
 ) -> Tensor:
-    """Read columns (B, T, D) that follow, held (B, T) from the left; return their states."""
+    """Read columns (B, T, D) that follow, held (B, T) from the left; return their states.
+
+    They stand one after the other, or at ``positions`` (B, T), which may pass places over.
+    """
     before, after = reading.held.shape[1], embedded.shape[1]
     index = torch.arange(before + after, device=held.device)
     causal = index[None] <= index[before:, None]
     reading.held = torch.cat([reading.held, held], 1)
-    steps = torch.arange(after, device=held.device) + 1
+    if positions is None:
+        steps = torch.arange(after, device=held.device) + 1
+        positions = reading.position[:, None] + steps
     states = language(
         inputs_embeds=embedded,
         attention_mask=(causal & reading.held[:, None])[:, None].to(embedded.device),
-        position_ids=(reading.position[:, None] + steps).to(embedded.device),
+        position_ids=positions.to(embedded.device),
         past_key_values=reading.cache,
         use_cache=True,
     ).last_hidden_state
     count = held.sum(1)
-    reading.position = reading.position + count
-    last = states[torch.arange(len(states), device=held.device), (count - 1).clamp(min=0)]
+    row = torch.arange(len(states), device=held.device)
+    final = positions[row, (count - 1).clamp(min=0)]
+    reading.position = torch.where(count > 0, final, reading.position)
+    last = states[row, (count - 1).clamp(min=0)]
     reading.state = torch.where((count > 0)[:, None].to(last.device), last, reading.state)
     return states
 
@@ -108,3 +119,31 @@ def generate(
         yield token, states[:, 0]
         if bool(ended.all()):
             return
+
+
+def foretell(
+    language: PreTrainedModel,
+    speak: Callable[[Tensor], Tensor],
+    reading: Reading,
+    *,
+    most: Tensor,
+    end: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Write one token per step and row; nothing is read on that no further token needs.
+
+    Args:
+        language, speak, reading, end: as in ``generate``.
+        most: (B,) tokens of each row at most; afterwards the row repeats ``end``.
+
+    Yields:
+        Tokens (B,) and the states (B, D) that *predict* them.
+    """
+    ended = most <= 0
+    for step in range(int(most.max()) if len(most) else 0):
+        token = torch.where(ended, end, speak(reading.state).argmax(1))
+        yield token, reading.state
+        ended = ended | (token == end) | (most <= step + 1)
+        if bool(ended.all()):
+            return
+        embedded = language.get_input_embeddings()(token)[:, None]
+        read_on(language, reading, embedded, ~ended[:, None])

@@ -288,12 +288,19 @@ class PixelLMProcessor:
             found.append(Target(phrase="", masks=masks, score=float(mask_scores(whole)[0])))
         return found
 
+    def text(self, ids: Sequence[int], *, groups: bool = True) -> str:
+        """Return what a person reads of an answer, whole or begun; ``groups`` as drawn."""
+        columns = self.vocabulary.groups(ids, self.config.malformed)[0] if groups else []
+        return spoken(ids, columns, self.vocabulary).text
+
     def decode(self, ids: Sequence[int], targets: Sequence[Target]) -> GroundedAnswer:
         """Join what was written with what was drawn, one target per group that counts.
 
         A target without a mask is absent; what the model began and did not finish is reported.
+        Targets whose groups the prompt held, before these, are left out.
         """
         columns, unfinished = self.vocabulary.groups(ids, self.config.malformed)
+        targets = targets[max(0, len(targets) - len(columns)) :]
         read = spoken(ids, columns[: len(targets)], self.vocabulary)
         named = [
             Target(

@@ -97,6 +97,7 @@ class Spoken:
 _CLAUSE = re.compile(r"[.!?;:\n]\s*")  # ends what a name may be taken from
 _COPULA = re.compile(r"\s+(?:is|are|was|were)$")
 _JOINER = re.compile(r"(?:\s|,|(?:and|or)\s)*", re.IGNORECASE)
+_ASSENT = re.compile(r"(?:sure|yes|okay|ok|certainly|of course)", re.IGNORECASE)  # names nothing
 _BETWEEN = re.compile(r"[\s,]*(?:and|or)?[\s,]*", re.IGNORECASE)
 _COMMA = re.compile(r",\s*")
 _LIST = re.compile(r",\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", re.IGNORECASE)
@@ -170,13 +171,15 @@ def _names(words: str, count: int) -> list[tuple[int, int]]:
     for joint in (_COMMA if count == 1 else _LIST).finditer(words, start, stop):
         parts.append((cursor, joint.start()))
         cursor = joint.end()
-    parts = [*parts, (cursor, stop)][-count:]
     trimmed = []
-    for first, last in parts:
+    for first, last in [*parts, (cursor, stop)]:
         joiner = _JOINER.match(words, first, last)
-        trimmed.append((joiner.end() if joiner else first, last))
-    named = all(re.search(r"\w", words[first:last]) for first, last in trimmed)
-    return trimmed if named and len(trimmed) == count else []
+        first = joiner.end() if joiner else first
+        if not _ASSENT.fullmatch(words, first, last):
+            trimmed.append((first, last))
+    found = trimmed[-count:]
+    named = all(re.search(r"\w", words[first:last]) for first, last in found)
+    return found if named and len(found) == count else []
 
 
 def _beside(text: str, words: str) -> str:

@@ -158,6 +158,21 @@ def models(
 
 
 @app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A folder, or owner/name[@revision] on a hub.")],
+    out: Annotated[Path, typer.Argument(help="The new folder.")],
+    family: Annotated[str, typer.Option(help="What the checkpoint is of, for example pixellm.")],
+    vision_tower: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Where a tower published apart is.")
+    ] = None,
+) -> None:
+    """Turn a published checkpoint into a folder that deixis opens; goes on where it was stopped."""
+    from deixis.cli.converting import convert
+
+    convert(source, out, family, vision_tower)
+
+
+@app.command()
 def doctor(model: Model = "deixis-tiny") -> None:
     """Check this machine, and answer one question from pixels to masks."""
     from deixis.cli.doctor import report

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
@@ -18,6 +19,8 @@ from deixis.errors import DeixisError
 
 State = Literal["good", "note", "bad"]
 MARKS = {"good": "[green]ok[/]", "note": "[yellow]--[/]", "bad": "[red]!![/]"}
+REPORT = "conversion.json"  # beside the weights of a converted checkpoint
+ANSWERS = (32, 512)  # tokens of a short and of a long answer
 OLDEST, NEWEST = (3, 11), (3, 13)
 NEEDED_GIB = 2.0
 # beside a CPU torch, torchvision raises on import, and transformers then fails to import too
@@ -44,10 +47,13 @@ def examine(model: str) -> Iterator[Finding]:
         _memory,
         _devices,
         _models,
-        lambda: _question(model),
     )
     for check in checks:
         yield check()
+    if (Path(model) / REPORT).is_file():
+        yield from _converted(Path(model))
+    else:
+        yield _question(model)
 
 
 def report(model: str) -> bool:
@@ -164,4 +170,57 @@ def _question(model: str) -> Finding:
         "good",
         f'"{sample.question.text}" -> "{answer.text}" '
         f"(loaded in {loaded - start:.1f} s, answered in {done - loaded:.2f} s)",
+    )
+
+
+def _converted(folder: Path) -> Iterator[Finding]:
+    """Audit a converted checkpoint: its tensors, what it needs, and its first answer again."""
+    from deixis.conversion.audit import audit
+
+    try:
+        yield Finding("tensors", "good", audit(folder))
+        yield _needs(folder)
+        yield _first_answer(folder)
+    except (DeixisError, OSError, ValueError, KeyError) as error:
+        yield Finding("tensors", "bad", " ".join(str(error).split()))
+
+
+def _needs(folder: Path) -> Finding:
+    """Say what one answer needs, per dtype and length, beside what there is."""
+    from deixis.conversion.memory import interpreter, memory_needed
+
+    needed = memory_needed(folder, ANSWERS)  # first: it brings the family's libraries
+    base, total = interpreter(), _total_memory()
+    parts = []
+    for dtype, by_length in needed.items():
+        sizes = (f"{(base + by_length[n]) / 2**30:.2f} GiB for {n} tokens" for n in ANSWERS)
+        parts.append(f"{dtype} {', '.join(sizes)}")
+    fits = total is None or any(base + by[ANSWERS[0]] <= total for by in needed.values())
+    text = "; ".join(parts)
+    if not fits:
+        text += f"; more than the {total / 2**30:.1f} GiB here" if total else ""
+    return Finding("it needs", "good" if fits else "note", text)
+
+
+def _total_memory() -> float | None:
+    if not hasattr(os, "sysconf"):
+        return None
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _first_answer(folder: Path) -> Finding:
+    """Ask what was asked when the folder was made, and compare the answers."""
+    from deixis.conversion.audit import smoke_of
+    from deixis.conversion.smoke import smoke_answer
+
+    then, start = smoke_of(folder), perf_counter()
+    now = smoke_answer(folder)
+    text = f'"{now["answer"]}", {now["targets"]} targets ({perf_counter() - start:.1f} s)'
+    if now["sha256"] == then["sha256"]:
+        return Finding("a question", "good", f"the same answer as when it was made: {text}")
+    return Finding(
+        "a question",
+        "note",
+        f"another answer than when it was made: {text}, then {then['answer']!r}. "
+        f"Other processors round otherwise; on the same machine this is a fault.",
     )

@@ -11,17 +11,23 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from deixis.conversion.published import PUBLISHED, READY
 from deixis.errors import WeightsError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 PACKAGE = Path(__file__).parents[1] / "weights"
-OURS = "deixis"
-# architecture in a published checkpoint's config.json -> what it is
-PUBLISHED = {
-    "PixelLMForCausalLM": "PixelLM",
-    "PixelQwen2_5_VLForConditionalGeneration": "UniPixel",
-    "PrimaForCausalLM": "PRIMA",
+OURS = ("deixis", *READY)  # families that can be opened
+# architecture in a published checkpoint's config.json -> what it is, and its family
+SYSTEMS = {
+    "PixelLMForCausalLM": ("PixelLM", "pixellm"),
+    "PixelQwen2_5_VLForConditionalGeneration": ("UniPixel", "unipixel"),
+    "PrimaForCausalLM": ("PRIMA", "prima"),
 }
+LAYOUTS = ("", "hf_model")  # where in a folder a published checkpoint may lie
 HEADER = struct.Struct("<Q")  # a safetensors file begins with the length of its header
 
 
@@ -69,9 +75,10 @@ def read_model(folder: Path, name: str = "") -> Found:
         )
     parameters = sum(_count_parameters(path) for path in weights)
     kind = str(config.get("model_type"))
-    if kind != OURS:
+    if kind not in OURS:
         raise WeightsError(
-            f'{folder}: expected a model of type "{OURS}", got "{kind}". See: deixis models.'
+            f'{folder}: expected a model of type {" or ".join(OURS)}, got "{kind}". '
+            f"A published checkpoint is converted first: deixis models {folder}."
         )
     size = sum(path.stat().st_size for path in weights) / 1e6
     return Found(
@@ -87,12 +94,13 @@ def installed() -> Iterator[Found]:
 
 def convertible(folder: Path) -> str | None:
     """Return which published system a folder's checkpoint is of, or None."""
-    names = _read_config(folder).get("architectures") or [""]
-    return PUBLISHED.get(names[0]) if isinstance(names, list) else None
+    inside = [folder / part for part in LAYOUTS if (folder / part / "config.json").is_file()]
+    names = _read_config(inside[0] if inside else folder).get("architectures") or [""]
+    return SYSTEMS.get(names[0], ("",))[0] or None if isinstance(names, list) else None
 
 
 def print_models(folders: Sequence[Path]) -> None:
-    """Write a table of the models in the package and in the given folders."""
+    """Write what is installed and in the given folders, and what is published."""
     from rich.console import Console
     from rich.table import Table
 
@@ -111,12 +119,34 @@ def print_models(folders: Sequence[Path]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(table if found else "No model is installed.")
     for folder, system in foreign:
-        console.print(f"{folder}: a published checkpoint of {system}; not converted yet.")
-    systems = ", ".join(PUBLISHED.values())
+        console.print(
+            f"{folder}: a published checkpoint of {system}; not converted yet. {_how(folder)}"
+        )
+    _print_published(console)
+
+
+def _how(folder: Path) -> str:
+    """Say how a published checkpoint in a folder is converted."""
+    system = convertible(folder)
+    family = next((family for name, family in SYSTEMS.values() if name == system), "")
+    if family not in READY:
+        return "This family cannot be converted yet."
+    tower = next((one.tower for one in PUBLISHED if one.family == family and one.tower), "")
+    end = f" --vision-tower {tower}" if tower else ""
+    return f"Run: deixis convert {folder} OUT --family {family}{end}"
+
+
+def _print_published(console: Console) -> None:
+    console.print("\nPublished checkpoints, fetched and converted by the command below each:")
+    for one in PUBLISHED:
+        console.print(
+            f"{one.name:<12} {one.billions:5.2f} B parameters, {one.gigabytes:5.2f} GB to fetch; "
+            f"{one.licence}; {one.origin}\n    {one.command}",
+            markup=False,
+        )
     console.print(
-        f"\nPublished checkpoints that deixis recognises: {systems}.\n"
-        f"Name their folders here: deixis models FOLDER... "
-        f"Converting them is the next step of docs/roadmap.md."
+        "\nWithout a network, fetch a repository elsewhere (hf download REPOSITORY --local-dir "
+        "FOLDER)\nand give its folder in place of the repository."
     )
 
 

@@ -11,19 +11,20 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from deixis.conversion.pixellm import PARTS, plan
+from deixis.conversion import pixellm
 from deixis.conversion.recipe import Move, Plan, Source, check
-from deixis.conversion.shards import opened
+from deixis.conversion.shards import hand_back, opened
 from deixis.conversion.smoke import smoke_answer
 from deixis.conversion.sources import open_source
 from deixis.conversion.writing import WORDS, in_writing_order, write_file
-from deixis.errors import ConfigError, DataError, WeightsError
+from deixis.errors import ConfigError, DataError
 from deixis.structures.files import write_whole
 
 REPORT = "conversion.json"
@@ -36,13 +37,23 @@ Progress = Callable[[str, int, int], None]  # what is done, bytes done, bytes in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How checkpoints of one family are read."""
+    """How checkpoints of one family are read.
+
+    Attributes:
+        plan: from a source, and a vision tower where it is apart, to what will be done.
+        foresee: refuses what small files alone show not to fit, given a folder of them and
+            whether a tower is given.
+        parts: sub-folders in which a checkpoint may lie, "" for the top.
+    """
 
     plan: Callable[[Source, Source | None], Plan]
+    foresee: Callable[[Path, bool], None]
     parts: tuple[str, ...]
 
 
-RECIPES = {"pixellm": Recipe(plan=plan, parts=PARTS)}
+RECIPES = {
+    "pixellm": Recipe(plan=pixellm.plan, foresee=pixellm.foresee, parts=pixellm.PARTS),
+}
 
 
 def convert(
@@ -73,21 +84,16 @@ def convert(
     recipe = RECIPES[family]
     _check_free(out)
     work = out.with_name(f".{out.name}.partial")
-    begun = work.exists()
-    try:
-        opened_source = open_source(source, work / "source", recipe.parts)
-        opened_tower = open_source(tower, work / "tower", ("",)) if tower else None
-        planned = recipe.plan(opened_source, opened_tower)
-        check(planned, opened_source.name)
-    except (WeightsError, ConfigError):
-        if not begun and not (work / "source").exists() and not (work / "tower").exists():
-            shutil.rmtree(work, ignore_errors=True)
-        raise
+    foresee = partial(recipe.foresee, tower=tower is not None)
+    found = open_source(source, work / "source", recipe.parts, foresee)
+    found_tower = open_source(tower, work / "tower", ("",)) if tower else None
+    planned = recipe.plan(found, found_tower)
+    check(planned, found.name)
     model = work / "model"
     model.mkdir(parents=True, exist_ok=True)
     tensors = _write_weights(planned, model, work / STATE, progress)
     _write_papers(planned, model, tensors)
-    report = _report(planned, (opened_source, opened_tower), tensors)
+    report = _report(planned, (found, found_tower), tensors)
     report["smoke"] = smoke_answer(model)
     write_whole(model / REPORT, json.dumps(report, indent=1))
     _move(model, out)
@@ -151,7 +157,7 @@ def _write_shard(path: Path, shard: Path, moves: Sequence[Move]) -> dict[str, st
                 value = read(move.header.name)
                 yield move.change.apply(value) if move.change else value
 
-        return write_file(path, headers, values())
+        return write_file(path, headers, values(), hand_back(shard))
 
 
 def _by_shard(moves: Sequence[Move]) -> dict[Path, list[Move]]:
@@ -214,9 +220,7 @@ def _check_room(folder: Path, needed: int) -> None:
 # -- the papers --------------------------------------------------------------------------------
 
 
-def _write_papers(
-    planned: Plan, model: Path, tensors: Mapping[str, Mapping[str, Any]]
-) -> None:
+def _write_papers(planned: Plan, model: Path, tensors: Mapping[str, Mapping[str, Any]]) -> None:
     for name, content in planned.files.items():
         write_whole(model / name, content)
     write_whole(model / "config.json", planned.config.to_json_string())

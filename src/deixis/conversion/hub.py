@@ -10,7 +10,8 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ PLAIN = (".json", ".model", ".txt")  # small files that say what the weights mea
 WEIGHTS = (".safetensors", ".bin")  # the first kind that is there is fetched
 NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "tf_model", "flax_model")
 BLOCK = 1 << 22
+RETRIES = 3  # broken connections in a row that brought nothing
+PATIENCE = 30.0  # seconds without a byte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,12 @@ def is_repository(given: str) -> bool:
     return REPOSITORY.fullmatch(given) is not None
 
 
-def fetch(given: str, into: Path, parts: Sequence[str]) -> tuple[Path, str]:
+def fetch(
+    given: str,
+    into: Path,
+    parts: Sequence[str],
+    foresee: Callable[[Path], None] = lambda folder: None,
+) -> tuple[Path, str]:
     """Fetch what a conversion reads; return the folder and the commit.
 
     Args:
@@ -50,6 +58,8 @@ def fetch(given: str, into: Path, parts: Sequence[str]) -> tuple[Path, str]:
         into: folder for the files; what lies there from an interrupted call is used.
         parts: sub-folders in which the checkpoint may lie, "" for the top; the first that holds
             a ``config.json`` is taken.
+        foresee: called with the folder when all small files are there, before any weights; what
+            it raises spares the rest.
 
     Raises:
         WeightsError: the hub cannot be reached or has no such checkpoint; the message says what
@@ -63,14 +73,16 @@ def fetch(given: str, into: Path, parts: Sequence[str]) -> tuple[Path, str]:
     try:
         pinned = _read_pin(into, repository, revision) or _pin(repository, revision, into, parts)
         for name in pinned.names:
+            if name.endswith(WEIGHTS):
+                foresee(into)
             _download(pinned, name, into / Path(name).name)
-    except HfHubHTTPError as error:
-        code = getattr(error.response, "status_code", "an error")
-        raise WeightsError(
-            f'"{given}": expected a repository that this hub lends, got {code}. '
-            f"Check the name and its revision, or log in with: hf auth login."
-        ) from error
     except (HTTPError, ConnectionError, TimeoutError) as error:
+        code = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+        if 400 <= code < 500:
+            raise WeightsError(
+                f'"{given}": expected a repository that this hub lends, got {code}. '
+                f"Check the name and its revision, or log in with: hf auth login."
+            ) from error
         cached = _cached(repository, revision, parts)
         if cached is not None:
             return cached
@@ -139,8 +151,6 @@ def _read_pin(into: Path, repository: str, revision: str) -> Pinned | None:
 def _download(pinned: Pinned, name: str, place: Path) -> None:
     """Fetch one file, from where it was cut off, and check it against the hub's hash."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
 
     if place.is_file():
         return
@@ -151,18 +161,51 @@ def _download(pinned: Pinned, name: str, place: Path) -> None:
         part.unlink()
     begun = part.stat().st_size if part.is_file() else 0
     _check_room(place.parent, (known.size or 0) - begun, name)
-    with part.open("ab") as file:
-        file.seek(0, os.SEEK_END)
-        http_get(
-            url,
-            file,
-            resume_size=begun,
-            headers=build_hf_headers(),
-            expected_size=known.size,
-            displayed_filename=name,
-        )
+    _stream(url, part, known.size)
     _verify(part, known.etag, name)
     part.replace(place)
+
+
+def _stream(url: str, part: Path, size: int | None) -> None:
+    """Append to a file what it lacks; every byte that arrives is kept, whatever happens then.
+
+    The hub's client would throw away what a broken connection brought of its last 10 MB.
+    """
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    fruitless = 0
+    part.touch()
+    while True:
+        begun = part.stat().st_size
+        if begun == size:
+            return
+        try:
+            _append(url, part, begun)
+        except HfHubHTTPError:
+            raise
+        except HTTPError:  # the connection broke: go on, unless nothing comes any more
+            fruitless = 0 if part.stat().st_size > begun else fruitless + 1
+            if fruitless == RETRIES:
+                raise
+            time.sleep(fruitless)
+        else:
+            if size is None:
+                return
+
+
+def _append(url: str, part: Path, begun: int) -> None:
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+    if begun:
+        headers["Range"] = f"bytes={begun}-"
+    how: dict[str, Any] = {"headers": headers, "timeout": PATIENCE, "follow_redirects": True}
+    with get_session().stream("GET", url, **how) as response:
+        hf_raise_for_status(response)
+        whole = begun and response.status_code == 200  # the range was not understood
+        with part.open("wb" if whole else "ab") as file:
+            for block in response.iter_bytes():
+                file.write(block)
 
 
 def _check_room(folder: Path, needed: int, name: str) -> None:

@@ -9,15 +9,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from deixis.conversion.recipe import Change, Move, Plan, Source
-from deixis.conversion.shards import Header, opened, read_json
+from deixis.conversion.shards import INDEXES, Header, opened, read_json
 from deixis.errors import WeightsError
+from deixis.models.pixellm import PixelLM
+from deixis.models.pixellm_config import published_config
 from deixis.models.pixellm_keys import TOWER, is_dropped, our_key
-from deixis.models.released import FAMILIES
 
 FAMILY = "pixellm"
 PARTS = ("", "hf_model")
@@ -38,6 +40,8 @@ NORM = "model.norm.weight"
 LEAST_NORM = 0.1  # a trained final norm is near 1, the difference of two of them near 0
 COMPUTED = "computed from the config"
 TEXT_SIDE = r"text_model\..+|logit_scale|visual_projection\.weight|text_projection\.weight"
+HEAD = "model.mask_decoder."
+TWO_WAY = r"^pyramid\.(transformer\.\d+)"
 MLPS = r"^pyramid\.(output_hypernetworks_mlps\.\d+|iou_prediction_head)"
 WAY_BACK = (
     (r"^vision\.", TOWER),
@@ -47,12 +51,12 @@ WAY_BACK = (
     (r"^codebook\.project\.", "model.text_hidden_fcs.0."),
     (r"^neck\.", "model.image_feature_neck."),
     (r"^prompts\.", "model.prompt_encoder."),
-    (r"^pyramid\.(transformer\.\d+\.layers\.\d+)\.layer_norm", r"model.mask_decoder.\1.norm"),
-    (r"^pyramid\.(transformer\.\d+)\.layer_norm_final_attn", r"model.mask_decoder.\1.norm_final_attn"),
-    (MLPS + r"\.proj_in", r"model.mask_decoder.\1.layers.0"),
-    (MLPS + r"\.layers\.0", r"model.mask_decoder.\1.layers.1"),
-    (MLPS + r"\.proj_out", r"model.mask_decoder.\1.layers.2"),
-    (r"^pyramid\.", "model.mask_decoder."),
+    (TWO_WAY + r"\.layers\.(\d+)\.layer_norm", HEAD + r"\1.layers.\2.norm"),
+    (TWO_WAY + r"\.layer_norm_final_attn", HEAD + r"\1.norm_final_attn"),
+    (MLPS + r"\.proj_in", HEAD + r"\1.layers.0"),
+    (MLPS + r"\.layers\.0", HEAD + r"\1.layers.1"),
+    (MLPS + r"\.proj_out", HEAD + r"\1.layers.2"),
+    (r"^pyramid\.", HEAD),
 )
 FETCH = f"Give --vision-tower {CLIP}, or a folder with its config.json and weights."
 
@@ -65,9 +69,6 @@ def plan(source: Source, tower: Source | None) -> Plan:
             weights, or weights that are no merged PixelLM.
         ConfigError: a config that makes no PixelLM.
     """
-    from deixis.models.pixellm_config import published_config
-
-    config_class, model_class, _ = FAMILIES[FAMILY]()
     values = source.config()
     _check_family(values, source)
     headers = source.headers()
@@ -80,10 +81,9 @@ def plan(source: Source, tower: Source | None) -> Plan:
     config = published_config(
         values, clip, added_tokens=tokens, **({"decoder_mlp_width": mlp.shape[0]} if mlp else {})
     )
-    assert isinstance(config, config_class)
     dropped = {name: COMPUTED for name in headers if is_dropped(name)}
     if outside:
-        dropped |= {name: "replaced by --vision-tower" for name in own}
+        dropped |= dict.fromkeys(own, "replaced by --vision-tower")
     moves = [
         Move(name=name, header=header, target=our_key(name) or name)
         for name, header in headers.items()
@@ -93,17 +93,41 @@ def plan(source: Source, tower: Source | None) -> Plan:
     rows = config.grid**2 + 1
     moves = [_resized(move, rows, config.grid) for move in (*moves, *more)]
     config.dtype = _main_dtype(values, headers)
-    config.architectures = [model_class.__name__]
+    config.architectures = [PixelLM.__name__]
     _check_merged(headers, source)
     return Plan(
         family=FAMILY,
         config=config,
-        model=model_class,
+        model=PixelLM,
         moves=tuple(moves),
         dropped={**dropped, **unused},
         files=_files(source, tokens),
         published=published_key,
         advice=_advice,
+    )
+
+
+def foresee(folder: Path, tower: bool) -> None:
+    """Refuse what its small files alone show not to fit, before gigabytes are fetched.
+
+    Raises:
+        WeightsError: another family, or no vision tower anywhere.
+    """
+    source = Source(name=folder.name, folder=folder)
+    values = source.config()
+    _check_family(values, source)
+    listed = [
+        read_json(folder / name)["weight_map"] for name in INDEXES if (folder / name).is_file()
+    ]
+    if not tower and listed and not any(name.startswith(TOWER) for name in listed[0]):
+        raise WeightsError(_no_tower(values, source))
+
+
+def _no_tower(values: Mapping[str, Any], source: Source) -> str:
+    named = values.get("mm_vision_tower") or CLIP
+    return (
+        f"{source.name}: expected the weights of the vision tower ({named}), which a published "
+        f"PixelLM has apart, got none. {FETCH}"
     )
 
 
@@ -268,11 +292,7 @@ def _clip_config(
 ) -> Mapping[str, Any]:
     """Return the vision config of the CLIP, or refuse: it is never made up."""
     if not weights:
-        named = values.get("mm_vision_tower") or CLIP
-        raise WeightsError(
-            f"{source.name}: expected the weights of the vision tower ({named}), which a "
-            f"published PixelLM has apart, got none. {FETCH}"
-        )
+        raise WeightsError(_no_tower(values, source))
     if tower is not None:
         given = tower.config()
         inner = given.get("vision_config", given)

@@ -3,8 +3,12 @@
 Pickles are read with ``weights_only=True``: what is no plain tensor is refused, never run.
 """
 
+import ctypes
 import json
+import mmap
 import pickle
+import struct
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from deixis.conversion.writing import WORDS
 from deixis.errors import WeightsError
+from deixis.models.released_files import MAPPED, map_file, read_header
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLES = ("model.safetensors", "pytorch_model.bin")
@@ -123,17 +127,7 @@ def _compare(index: Path, headers: Mapping[str, Header]) -> None:
 
 def _headers(shard: Path) -> dict[str, Header]:
     if shard.suffix == ".safetensors":
-        with _whole(shard), safe_open(shard, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            return {
-                name: Header(
-                    shard=shard,
-                    name=name,
-                    shape=tuple(one.get_shape()),
-                    dtype=NAMES[one.get_dtype()],
-                )
-                for name, one in slices.items()
-            }
+        return _safe_headers(shard)
     tensors = _load_pickle(shard)
     return {
         name: Header(shard=shard, name=name, shape=tuple(one.shape), dtype=dtype_name(one.dtype))
@@ -149,11 +143,30 @@ def opened(shard: Path) -> Iterator[Callable[[str], Tensor]]:
         WeightsError: the file is cut short, or holds something else than tensors.
     """
     if shard.suffix == ".safetensors":
-        with _whole(shard), safe_open(shard, framework="pt") as file:
-            yield file.get_tensor
+        yield map_file(shard).__getitem__
     else:
-        tensors = _load_pickle(shard)
-        yield tensors.pop
+        yield _load_pickle(shard).pop
+
+
+def hand_back(shard: Path) -> Callable[[Tensor, int, int], None]:
+    """Return a function that hands back the memory of bytes that were read of a mapped shard."""
+    advise = getattr(ctypes.CDLL(None), "madvise", None) if sys.platform == "linux" else None
+    if shard.suffix == ".safetensors":
+        mapped = shard.stat().st_size >= MAPPED
+    else:
+        mapped = zipfile.is_zipfile(shard)
+    if advise is None or not mapped:
+        return lambda tensor, begin, end: None
+
+    def let_go(tensor: Tensor, begin: int, end: int) -> None:
+        # whole pages inside the tensor only: they are clean, and their file still has them
+        start = tensor.data_ptr()
+        first = -(-(start + begin) // mmap.PAGESIZE) * mmap.PAGESIZE
+        last = (start + end) // mmap.PAGESIZE * mmap.PAGESIZE
+        if last > first and tensor.is_contiguous():
+            advise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), mmap.MADV_DONTNEED)
+
+    return let_go
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -161,19 +174,25 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-@contextmanager
-def _whole(shard: Path) -> Iterator[None]:
+def _safe_headers(shard: Path) -> dict[str, Header]:
     try:
-        yield
-    except KeyError as error:
-        raise WeightsError(
-            f"{shard}: expected numbers of {', '.join(WORDS)}, got {error}. "
-            f"Give the checkpoint in the precision it was published in."
-        ) from error
-    except (SafetensorError, OSError) as error:
+        entries, _ = read_header(shard)
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
         raise WeightsError(
             f"{shard}: expected a whole safetensors file, got: {error}. Copy it again."
         ) from error
+    headers = {}
+    for name, entry in entries.items():
+        word = str(entry["dtype"])
+        if word not in NAMES:
+            raise WeightsError(
+                f"{shard}: {name}: expected numbers of {', '.join(NAMES)}, got {word}. "
+                f"Give the checkpoint in the precision it was published in."
+            )
+        headers[name] = Header(
+            shard=shard, name=name, shape=tuple(entry["shape"]), dtype=NAMES[word]
+        )
+    return headers
 
 
 def _load_pickle(shard: Path) -> dict[str, Tensor]:

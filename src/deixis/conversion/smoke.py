@@ -14,7 +14,7 @@ from torch import nn
 
 from deixis.models.released import open_model
 from deixis.models.released_files import Weights
-from deixis.reasoning.reasoner import reasoner_of
+from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.opening import open_images
 
@@ -33,7 +33,7 @@ def smoke_answer(folder: Path) -> dict[str, Any]:
     opened.model.config.most_answer = min(MOST_TOKENS, opened.model.config.most_answer)
     if opened.weights is not None:
         hand_back(opened.model, opened.weights)
-    reasoner = reasoner_of(opened)
+    reasoner = Reasoner(opened.model, opened.processor, name=opened.name)
     with torch.inference_mode():
         answer = reasoner.answer(open_images([picture()]), QUESTION)
     return {

@@ -1,6 +1,6 @@
 """From what a person gives as SOURCE to the folder of a published checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deixis.conversion.hub import fetch, is_repository
@@ -8,13 +8,19 @@ from deixis.conversion.recipe import Source
 from deixis.errors import WeightsError
 
 
-def open_source(given: str, into: Path, parts: Sequence[str]) -> Source:
+def open_source(
+    given: str,
+    into: Path,
+    parts: Sequence[str],
+    foresee: Callable[[Path], None] = lambda folder: None,
+) -> Source:
     """Return the checkpoint in a folder, or fetch it from a hub.
 
     Args:
         given: a folder, or ``owner/name`` with or without ``@revision``.
         into: folder for what is fetched.
         parts: sub-folders in which a published checkpoint may lie, "" for the top.
+        foresee: see ``fetch``.
 
     Raises:
         WeightsError: neither a folder with a checkpoint nor a repository that can be fetched.
@@ -33,5 +39,5 @@ def open_source(given: str, into: Path, parts: Sequence[str]) -> Source:
             f'"{given}": expected a folder, or a repository such as owner/name, got neither. '
             f"See: deixis models."
         )
-    found, commit = fetch(given, into, parts)
+    found, commit = fetch(given, into, parts, foresee)
     return Source(name=given.partition("@")[0], folder=found, commit=commit)

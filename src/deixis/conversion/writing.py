@@ -8,14 +8,16 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from deixis.errors import DataError
 
+PIECE = 1 << 26  # bytes that are written and hashed at a time
 # dtype -> its word in a header and its bytes
 WORDS = {
     "float64": ("F64", 8),
@@ -40,6 +42,7 @@ def write_file(
     path: Path,
     tensors: Mapping[str, tuple[str, Sequence[int]]],
     values: Iterable[Tensor],
+    written: Callable[[Tensor, int, int], None] = lambda tensor, begin, end: None,
 ) -> dict[str, str]:
     """Write a safetensors file; return the SHA-256 of each tensor's bytes.
 
@@ -48,6 +51,7 @@ def write_file(
         tensors: name -> (dtype, shape).
         values: the tensors themselves, in the order of ``in_writing_order``; each is let go
             before the next one is asked for.
+        written: called with a tensor and which of its bytes are in the file by now.
 
     Raises:
         DataError: the place cannot be written to, or the disk is full.
@@ -58,10 +62,8 @@ def write_file(
         with draft.open("wb") as file:
             file.write(_header(tensors))
             for name, value in zip(in_writing_order(tensors), values, strict=True):
-                data = _bytes(value)
-                file.write(data)
-                hashes[name] = hashlib.sha256(data).hexdigest()
-                del value, data
+                hashes[name] = _write(file, value, written)
+                del value
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
@@ -88,7 +90,14 @@ def _header(tensors: Mapping[str, tuple[str, Sequence[int]]]) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def _bytes(value: Tensor) -> memoryview:
-    """Return the bytes of a tensor without a copy where it lies in one piece."""
+def _write(file: BinaryIO, value: Tensor, written: Callable[[Tensor, int, int], None]) -> str:
+    """Write the bytes of a tensor, without a copy where it lies in one piece; return their hash."""
     flat = value.detach().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    digest = hashlib.sha256()
+    data = memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    for begin in range(0, len(data), PIECE):
+        piece = data[begin : begin + PIECE]
+        file.write(piece)
+        digest.update(piece)
+        written(value, begin, begin + len(piece))
+    return digest.hexdigest()

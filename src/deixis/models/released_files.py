@@ -70,16 +70,27 @@ def map_weights(folder: Path) -> Weights:
     """
     weights = Weights()
     for path in weight_files(folder):
-        try:
-            entries, start = read_header(path)
-            buffer = _buffer(path, weights)
-            for name, entry in entries.items():
-                weights.tensors[name] = _tensor(buffer, entry, start)
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-            raise WeightsError(
-                f"{path}: expected whole safetensors weights, got: {error}. Copy the file again."
-            ) from error
+        weights.tensors.update(map_file(path, weights.maps))
     return weights
+
+
+def map_file(path: Path, maps: list[mmap.mmap] | None = None) -> dict[str, Tensor]:
+    """Return the tensors of one file; what it is mapped to is added to ``maps``.
+
+    Raises:
+        WeightsError: the file is broken or cut short.
+    """
+    try:
+        entries, start = read_header(path)
+        buffer = _buffer(path)
+        tensors = {name: _tensor(buffer, entry, start) for name, entry in entries.items()}
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise WeightsError(
+            f"{path}: expected whole safetensors weights, got: {error}. Copy the file again."
+        ) from error
+    if maps is not None and isinstance(buffer, mmap.mmap):
+        maps.append(buffer)
+    return tensors
 
 
 def read_header(path: Path) -> tuple[dict[str, Mapping[str, list[int]]], int]:
@@ -102,18 +113,14 @@ def read_header(path: Path) -> tuple[dict[str, Mapping[str, list[int]]], int]:
     return entries, start
 
 
-def _buffer(path: Path, weights: Weights) -> mmap.mmap | bytearray:
+def _buffer(path: Path) -> mmap.mmap | bytearray:
     if path.stat().st_size < MAPPED:
         return bytearray(path.read_bytes())
     with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    weights.maps.append(mapped)
-    return mapped
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
-def _tensor(
-    buffer: mmap.mmap | bytearray, entry: Mapping[str, list[int]], start: int
-) -> Tensor:
+def _tensor(buffer: mmap.mmap | bytearray, entry: Mapping[str, list[int]], start: int) -> Tensor:
     dtype, shape = DTYPES[str(entry["dtype"])], entry["shape"]
     count = math.prod(shape)
     if not count:

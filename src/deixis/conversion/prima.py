@@ -1,0 +1,321 @@
+"""PRIMA: from its release, or from GLaMM and InstructBLIP, where its training began.
+
+The release's tensor names could not be read when this was written, so that nothing here trusts
+them further than the table of ``models/prima_keys.py``; sizes are measured on the tensors.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deixis.conversion.recipe import Change, Move, Plan, Source
+from deixis.conversion.shards import Header, opened, read_json
+from deixis.errors import WeightsError
+from deixis.models.prima import PrimaModel
+from deixis.models.prima_config import PrimaConfig
+from deixis.models.prima_keys import Piece, Shape, explained
+from deixis.models.prima_leftover import tell_square
+from deixis.models.prima_measured import measured_config
+from deixis.processing.prima import ASKER
+from deixis.processing.prima_training import asker_of
+
+FAMILY = "prima"
+PARTS = ("",)
+UNKNOWN = "unknown: no part of the model reads it"
+NOT_OURS = "the other checkpoint's: only its vision and Q-Former are taken"
+PAPERS = ("tokenizer.model", "special_tokens_map.json", "tokenizer_config.json")
+ASKERS = ("qformer_tokenizer/vocab.txt", "bert-base-uncased/vocab.txt", "vocab.txt")
+FROM_TOWER = ("vision.", "qformer.", "projection.", "relation.queries")
+BEGUN = "begun anew: R ~ N(0, 0.02^2), attention copied from the Q-Former's first, R' silent"
+SEED = 27  # the published training's
+CROSS = "qformer.encoder.layer.0.crossattention."
+
+
+def plan(source: Source, tower: Source | None) -> Plan:
+    """Return where every tensor goes.
+
+    Args:
+        source: a released PRIMA; or GLaMM-FullScope, with
+        tower: InstructBLIP (Vicuna-7B), from which vision, Q-Former and projection are taken.
+
+    Raises:
+        WeightsError: tensors that are missing or cannot be told apart, or no tokenizers.
+    """
+    values = source.config()
+    headers = source.headers()
+    pieces, dropped = _pieces(headers, source.name)
+    if tower is not None:
+        headers, pieces, dropped = _with_tower(headers, pieces, dropped, tower)
+    left = [name for name in headers if name not in dropped and not _used(name, pieces)]
+    shapes = {name: headers[name].shape for name in left}
+    sizes = {target: _shape_of(piece, headers) for target, piece in pieces.items()}
+    config = measured_config(values, sizes, {**shapes, **_named(headers, source.name)})
+    told, unknown, layers = tell_square(
+        shapes,
+        source.name,
+        count=config.num_queries,
+        widths=(
+            config.qformer_config.hidden_size,
+            config.vision_config.hidden_size,
+            config.text_config.hidden_size,
+        ),
+        known="relation.queries" in pieces,
+    )
+    pieces |= told
+    if layers:
+        config.relation_layers = layers
+        config.relation_norm = "relation.relation.layers.0.norm.weight" in pieces
+    elif tower is not None:
+        pieces |= _begun(config)
+    else:
+        config.relation = "none"
+    tokens = _added_tokens(source)
+    _place_tokens(config, tokens, source)
+    config.dtype = str(values.get("torch_dtype") or values.get("dtype") or "bfloat16")
+    config.architectures = [PrimaModel.__name__]
+    scale = _lora_scale(source, values)
+    return Plan(
+        family=FAMILY,
+        config=config,
+        model=PrimaModel,
+        moves=tuple(_move(piece, headers, scale) for piece in pieces.values()),
+        dropped={**dropped, **dict.fromkeys(unknown, UNKNOWN)},
+        files=_files(source, tower, tokens),
+        published=str,
+        advice=_advice,
+    )
+
+
+def foresee(folder: Path, tower: bool) -> None:
+    """Refuse what its small files alone show not to fit.
+
+    Raises:
+        WeightsError: a checkpoint that is converted already.
+    """
+    values = read_json(folder / "config.json")
+    if "relation_silent" in values:
+        raise WeightsError(
+            f"{folder.name}: expected a published PRIMA, got one that is converted already. "
+            f'Use it: deixis ask IMAGE "QUESTION" --model {folder.name}.'
+        )
+
+
+# -- which tensor is what ----------------------------------------------------------------------
+
+
+def _pieces(
+    headers: Mapping[str, Header], where: str
+) -> tuple[dict[str, Piece], dict[str, str]]:
+    pieces, dropped, _, twice = explained(headers)
+    for target, names in twice.items():
+        shown = ", ".join(f"{name} {headers[name].shape}" for name in names)
+        raise WeightsError(
+            f"{where}: {target}: expected one tensor, got {shown}. Keep the weights of one "
+            f"release only."
+        )
+    return pieces, dropped
+
+
+def _with_tower(
+    headers: dict[str, Header],
+    pieces: dict[str, Piece],
+    dropped: dict[str, str],
+    tower: Source,
+) -> tuple[dict[str, Header], dict[str, Piece], dict[str, str]]:
+    """Add InstructBLIP's vision, Q-Former, queries and projection."""
+    outside = {f"{tower.name}: {name}": header for name, header in tower.headers().items()}
+    labels = {header.name: label for label, header in outside.items()}
+    theirs, unused = _pieces({header.name: header for header in outside.values()}, tower.name)
+    taken = {
+        target: replace(piece, names=tuple(labels[name] for name in piece.names))
+        for target, piece in theirs.items()
+        if target.startswith(FROM_TOWER)
+    }
+    own = {target: piece for target, piece in pieces.items() if not target.startswith(FROM_TOWER)}
+    gone = {name: NOT_OURS for name in headers if name not in dropped and not _used(name, own)}
+    rest = {labels[name]: reason for name, reason in unused.items()}
+    rest |= {
+        label: NOT_OURS for label in outside if label not in rest and not _used(label, taken)
+    }
+    return {**headers, **outside}, {**own, **taken}, {**dropped, **gone, **rest}
+
+
+def _used(name: str, pieces: Mapping[str, Piece]) -> bool:
+    return any(name in piece.names for piece in pieces.values())
+
+
+def _named(headers: Mapping[str, Header], where: str) -> dict[str, Shape]:
+    """Return nothing but shapes that the config is measured on when the table knew them not."""
+    return {f"{where}:{name}": header.shape for name, header in headers.items() if "lora_" in name}
+
+
+def _begun(config: PrimaConfig) -> dict[str, Piece]:
+    """Return the pieces of a relation that no checkpoint has yet (specification 2.3)."""
+    layer = "relation.relation.layers.0.attention."
+    pieces = {"relation.relation.queries": ("relation.queries", "normal")}
+    for role in ("query", "key", "value"):
+        for what in ("weight", "bias"):
+            pieces[f"{layer}{role}.{what}"] = (f"{CROSS}attention.{role}.{what}", "copy")
+    for what in ("weight", "bias"):
+        pieces[f"{layer}output.{what}"] = (f"{CROSS}output.dense.{what}", "nought")
+    config.relation_heads = config.qformer_config.num_attention_heads
+    return {
+        target: Piece(target=target, names=(f"={name}",), how=how)
+        for target, (name, how) in pieces.items()
+    }
+
+
+# -- what is done to it ------------------------------------------------------------------------
+
+
+def _shape_of(piece: Piece, headers: Mapping[str, Header]) -> Shape:
+    shape = headers[piece.names[0]].shape
+    if piece.how == "queries":
+        return shape[-2:]
+    if piece.how == "qkv_bias":
+        return (3 * shape[0],)
+    if piece.how.startswith("third:"):
+        return (shape[0] // 3, *shape[1:])
+    if piece.how == "zeros":
+        return shape[:1]
+    return shape
+
+
+def _move(piece: Piece, headers: Mapping[str, Header], scale: float) -> Move:
+    """Return what is read and what becomes of it."""
+    names = piece.names
+    first, rest = headers[names[0]], tuple(headers[name] for name in names[1:])
+    shape = _shape_of(piece, headers)
+    changes: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
+        "queries": ("one axis less", lambda value: value.reshape(shape)),
+        "qkv_bias": (f"q and v bias of {', '.join(names)} with zeros between",
+                     partial(_qkv_bias, rest=rest)),
+        "lora": (f"W + {scale:g} B A of {', '.join(names)}",
+                 partial(_merged, rest=rest, scale=scale)),
+        "zeros": ("zeros: the published layer has no bias", partial(_zeros, shape=shape)),
+        "nought": (BEGUN, torch.zeros_like),
+        "normal": (BEGUN, _normal),
+    }  # fmt: skip
+    change = None
+    if piece.how.startswith("third:"):
+        part = int(piece.how.removeprefix("third:"))
+        change = Change(why=f"third {part + 1} of 3", apply=partial(_third, part=part), shape=shape)
+    elif piece.how in changes and (piece.how != "queries" or shape != first.shape):
+        why, apply = changes[piece.how]
+        change = Change(why=why, apply=apply, shape=shape)
+    return Move(name=names[0], header=first, target=piece.target, change=change)
+
+
+def _read(header: Header) -> Tensor:
+    with opened(header.shard) as read:
+        return read(header.name)
+
+
+def _qkv_bias(query: Tensor, rest: tuple[Header, ...]) -> Tensor:
+    value = _read(rest[0])
+    return torch.cat([query, torch.zeros_like(query), value])
+
+
+def _merged(weight: Tensor, rest: tuple[Header, ...], scale: float) -> Tensor:
+    """Return W + scale B A, multiplied in float32."""
+    down, up = (_read(header).float() for header in rest)
+    return (weight.float() + scale * (up @ down)).to(weight.dtype)
+
+
+def _zeros(weight: Tensor, shape: Shape) -> Tensor:
+    return weight.new_zeros(shape)
+
+
+def _third(value: Tensor, part: int) -> Tensor:
+    return value.chunk(3)[part].contiguous()
+
+
+def _normal(like: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(SEED)
+    drawn = torch.randn(like.shape[-2:], generator=generator) * 0.02
+    return drawn.to(like.dtype)
+
+
+def _lora_scale(source: Source, values: Mapping[str, Any]) -> float:
+    """Return alpha / r: as an adapter's config says, else the config, else the published 16 / 8."""
+    path = source.folder / "adapter_config.json"
+    said = read_json(path) if path.is_file() else values
+    rank = said.get("r") or said.get("lora_r") or 8
+    return float(said.get("lora_alpha") or 16) / float(rank)
+
+
+# -- the rest of the folder --------------------------------------------------------------------
+
+
+def _added_tokens(source: Source) -> dict[str, int]:
+    folder = source.folder
+    if (folder / "added_tokens.json").is_file():
+        return {str(k): int(v) for k, v in read_json(folder / "added_tokens.json").items()}
+    if (folder / "tokenizer_config.json").is_file():
+        listed = read_json(folder / "tokenizer_config.json").get("added_tokens_decoder") or {}
+        found = {str(one["content"]): int(number) for number, one in listed.items()}
+        if found:
+            return {k: v for k, v in found.items() if k not in ("<unk>", "<s>", "</s>")}
+    raise WeightsError(
+        f"{source.name}: expected added_tokens.json with [SEG], <p>, </p>, <im_start> and "
+        f"<im_end>, got none. Copy the tokenizer's files of the same checkpoint."
+    )
+
+
+def _place_tokens(config: PrimaConfig, tokens: Mapping[str, int], source: Source) -> None:
+    from deixis.processing.prima_words import SPECIAL
+
+    missing = [name for name in SPECIAL if name not in tokens]
+    if missing:
+        raise WeightsError(
+            f"{source.name}: added tokens: expected {', '.join(SPECIAL)}, got none for "
+            f"{', '.join(missing)}. Copy the tokenizer's files of the same checkpoint."
+        )
+    for name, key in SPECIAL.items():
+        setattr(config, key, tokens[name])
+
+
+def _files(
+    source: Source, tower: Source | None, tokens: Mapping[str, int]
+) -> dict[str, bytes]:
+    """Return both tokenizers' files."""
+    if not (source.folder / "tokenizer.model").is_file():
+        raise WeightsError(
+            f"{source.name}: expected tokenizer.model, got none. Copy it from the same checkpoint."
+        )
+    found = {name: source.folder / name for name in PAPERS if (source.folder / name).is_file()}
+    files = {name: path.read_bytes() for name, path in found.items()}
+    asker = _asker(source, tower)
+    return {**files, "added_tokens.json": json.dumps(dict(tokens)).encode(), ASKER: asker}
+
+
+def _asker(source: Source, tower: Source | None) -> bytes:
+    """Return the Q-Former's tokenizer, made of BERT's list of words wherever it lies."""
+    folders = [one.folder for one in (source, tower) if one is not None]
+    for folder in folders:
+        if (folder / ASKER).is_file():
+            return (folder / ASKER).read_bytes()
+        for name in ASKERS:
+            if (folder / name).is_file():
+                words = (folder / name).read_text(encoding="utf-8").splitlines()
+                vocabulary = {word: number for number, word in enumerate(words)}
+                return asker_of(vocabulary).to_str().encode()
+    raise WeightsError(
+        f"{source.name}: expected the words of the Q-Former (vocab.txt of bert-base-uncased), got "
+        f"none. Put it beside the weights as qformer_tokenizer/vocab.txt."
+    )
+
+
+def _advice(missing: list[str], extra: list[str], found: list[str]) -> str:
+    """Say what was probably given."""
+    vision = [name for name in missing if name.startswith(("vision.", "qformer."))]
+    if vision and len(vision) == len([n for n in missing if not re.match("relation|projec", n)]):
+        return "This is GLaMM without the vision part; add --vision-tower INSTRUCTBLIP."
+    return "Give the checkpoint of one release, whole; see: deixis models."

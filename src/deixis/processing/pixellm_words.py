@@ -159,12 +159,14 @@ class PixelLMVocabulary:
     def segments(self, ids: Sequence[int]) -> Iterator[tuple[int | None, str, int]]:
         """Yield (special token or None, its text or that of a run of words, first position)."""
         run: list[int] = []
+        known = self.pieces.get_piece_size()  # embeddings may have rows that no word uses
         for position, token in enumerate([*ids, None]):
             if token is not None and token not in self._word_of and token != IMAGE:
                 run.append(token)
                 continue
             if run:
-                yield None, self.pieces.decode(run), position - len(run)
+                words = self.pieces.decode([piece for piece in run if piece < known])
+                yield None, words, position - len(run)
                 run = []
             if token is not None and token != IMAGE:
                 yield token, self._word_of[token], position

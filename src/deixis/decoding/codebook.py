@@ -65,6 +65,10 @@ class CodebookFusion(nn.Module):
             )
         targets = len(hidden) // per_target
         tokens = self.project(hidden).unflatten(0, (targets, *self.group))  # (M, L, K, C)
+        return self.fuse(tokens)
+
+    def fuse(self, tokens: Tensor) -> Tensor:
+        """Return one query per level (M, L, C) of projected tokens (M, L, K, C)."""
         return torch.einsum("mlkc,k->mlc", tokens, self._weights(tokens))
 
     def _weights(self, tokens: Tensor) -> Tensor:

@@ -131,17 +131,20 @@ class LightPixelDecoder(nn.Module):
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (1 + T, C)
         tokens = torch.cat([own.expand(len(query), -1, -1), query[:, None].to(own.dtype)], 1)
         tokens = tokens + self.level_embed.weight[number]
-        code = prompts.pe_layer if number == 0 else self.pe1
         states, pixels = self.transformer[number](
             point_embeddings=tokens[:, None],
             image_embeddings=source + prompts.no_mask(),
-            image_positional_embeddings=_places(code, size),
+            image_positional_embeddings=self.code(number, prompts).grid(size),
             attention_similarity=None,
         )
         states = states[:, 0, : len(own)]  # (M, 1 + T, C)
         pixels = pixels[:, 0].transpose(1, 2).unflatten(2, size)
         pixels = self.output_upscaling(pixels)  # (M, E, 2h, 2w)
         return Level(logits=self._masks(states, pixels, 1)[:, 0], tokens=states, pixels=pixels)
+
+    def code(self, number: int, prompts: PromptCodes) -> FourierCode:
+        """Return what tells the places of a level's cells."""
+        return self.pe1 if number else prompts.pe_layer
 
     def candidates(self, level: Level) -> tuple[Tensor, Tensor]:
         """Return the masks (M, T, h, w) of every mask token and their estimated overlaps (M, T).
@@ -162,15 +165,6 @@ class LightPixelDecoder(nn.Module):
         if self.config.learnable_fusion:
             return add_levels(levels, self.gamma)
         return add_levels(levels, levels[0].new_full((len(levels),), 1 / len(levels)))
-
-
-def _places(code: FourierCode, size: tuple[int, int]) -> Tensor:
-    """Return (1, C, h, w): the codes of the centres of a grid's cells."""
-    matrix = code.positional_encoding_gaussian_matrix
-    y = (torch.arange(size[0], device=matrix.device) + 0.5) / size[0]
-    x = (torch.arange(size[1], device=matrix.device) + 0.5) / size[1]
-    centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)  # (h, w, 2)
-    return code(centres).permute(2, 0, 1)[None]
 
 
 def _doubling(in_width: int, width: int) -> nn.Sequential:

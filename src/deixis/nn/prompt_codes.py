@@ -34,6 +34,14 @@ class FourierCode(nn.Module):
             angle = 2 * pi * ((2 * coords.float() - 1) @ matrix.float())
             return torch.cat([angle.sin(), angle.cos()], -1).to(matrix.dtype)
 
+    def grid(self, size: tuple[int, int]) -> Tensor:
+        """Return (1, C, h, w), the codes of the centres of a grid's cells, of (x, y)."""
+        device = self.positional_encoding_gaussian_matrix.device
+        y = (torch.arange(size[0], device=device, dtype=torch.float32) + 0.5) / size[0]
+        x = (torch.arange(size[1], device=device, dtype=torch.float32) + 0.5) / size[1]
+        grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+        return self(torch.stack([grid_x, grid_y], -1)).permute(2, 0, 1)[None]
+
 
 class PromptCodes(nn.Module):
     """Turns points, boxes and masks on a square canvas into rows and grids of one width.
@@ -88,11 +96,7 @@ class PromptCodes(nn.Module):
 
     def grid(self, size: tuple[int, int]) -> Tensor:
         """Return (1, C, h, w), the codes of the centres of a grid's cells."""
-        device = self.no_mask_embed.weight.device
-        y = (torch.arange(size[0], device=device, dtype=torch.float32) + 0.5) / size[0]
-        x = (torch.arange(size[1], device=device, dtype=torch.float32) + 0.5) / size[1]
-        grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
-        return self.pe_layer(torch.stack([grid_x, grid_y], -1)).permute(2, 0, 1)[None]
+        return self.pe_layer.grid(size)
 
 
 def _mask_downscaling(width: int) -> nn.Sequential:

@@ -56,12 +56,18 @@ def place_longest(size: tuple[int, int], canvas: int) -> Placement:
     return Placement(original=size, resized=(height, width), canvas=(canvas, canvas))
 
 
+def resize_pixels(pixels: np.ndarray, placement: Placement) -> np.ndarray:
+    """Return RGB uint8 pixels (H, W, 3) at the size that they have on the canvas."""
+    height, width = placement.resized
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    return np.array(small)
+
+
 def place_image(frame: Frame, canvas: int) -> tuple[Tensor, Placement]:
     """Return an image normalised on its canvas (3, H, H), zeros right of and below it."""
     placement = place_longest(frame.size, canvas)
     height, width = placement.resized
-    small = Image.fromarray(frame.pixels).resize((width, height), Image.Resampling.BILINEAR)
-    pixels = torch.from_numpy(np.array(small)).permute(2, 0, 1).float()
+    pixels = torch.from_numpy(resize_pixels(frame.pixels, placement)).permute(2, 0, 1).float()
     pixels = (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     return F.pad(pixels, (0, canvas - width, 0, canvas - height)), placement
 

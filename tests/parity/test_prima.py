@@ -493,7 +493,7 @@ def test_only_the_answer_is_learned(whole):
         assert not known[: len(prompt)].any()
         length = int(batch.held[row].sum())
         assert torch.equal(labels[len(prompt) : length], tokens[len(prompt) : length])
-        assert int(tokens[length - 1]) == processor.words.eos
+        assert int(tokens[length - 1]) == processor.words.vocabulary.eos
 
 
 def test_alignment_has_its_hand_value(whole):

@@ -7,7 +7,7 @@ them further than the table of ``models/prima_keys.py``; sizes are measured on t
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,12 @@ from deixis.models.prima_leftover import tell_square
 from deixis.models.prima_measured import measured_config
 from deixis.processing.prima import ASKER
 from deixis.processing.prima_training import asker_of
+from deixis.processing.prima_words import SPECIAL
 
 FAMILY = "prima"
 PARTS = ("",)
 UNKNOWN = "unknown: no part of the model reads it"
-NOT_OURS = "the other checkpoint's: only its vision and Q-Former are taken"
+NOT_OURS = "not taken from this of the two checkpoints"
 PAPERS = ("tokenizer.model", "special_tokens_map.json", "tokenizer_config.json")
 ASKERS = ("qformer_tokenizer/vocab.txt", "bert-base-uncased/vocab.txt", "vocab.txt")
 FROM_TOWER = ("vision.", "qformer.", "projection.", "relation.queries")
@@ -49,48 +50,83 @@ def plan(source: Source, tower: Source | None) -> Plan:
         WeightsError: tensors that are missing or cannot be told apart, or no tokenizers.
     """
     values = source.config()
-    headers = source.headers()
-    pieces, dropped = _pieces(headers, source.name)
-    if tower is not None:
-        headers, pieces, dropped = _with_tower(headers, pieces, dropped, tower)
-    left = [name for name in headers if name not in dropped and not _used(name, pieces)]
-    shapes = {name: headers[name].shape for name in left}
+    outside = {f"{tower.name}: {n}": h for n, h in tower.headers().items()} if tower else {}
+    resolved = resolve(values, source.headers(), source.name, outside)
+    config, tokens = resolved.config, _added_tokens(source)
+    _place_tokens(config, tokens, source)
+    config.dtype = str(values.get("torch_dtype") or values.get("dtype") or "bfloat16")
+    config.architectures = [PrimaModel.__name__]
+    return Plan(
+        family=FAMILY,
+        config=config,
+        model=PrimaModel,
+        moves=resolved.moves(_lora_scale(source, values)),
+        dropped=resolved.dropped,
+        files=_files(source, tower, tokens),
+        advice=_advice,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """Where the tensors of a release go.
+
+    Attributes:
+        pieces: what fills our tensors, by our names.
+        dropped: tensors that are not used, and why.
+        headers: all tensors of the release, those of another checkpoint with its name before.
+    """
+
+    config: PrimaConfig
+    pieces: dict[str, Piece]
+    dropped: dict[str, str]
+    headers: Mapping[str, Header]
+
+    def moves(self, scale: float) -> tuple[Move, ...]:
+        """Return what is read and written; ``scale`` is alpha / r of LoRA beside its base."""
+        return tuple(_move(piece, self.headers, scale) for piece in self.pieces.values())
+
+
+def resolve(
+    values: Mapping[str, Any],
+    own: Mapping[str, Header],
+    where: str,
+    outside: Mapping[str, Header] | None = None,
+) -> Resolved:
+    """Find out what every tensor is, by names and shapes alone.
+
+    Args:
+        values: of the released config.
+        own: its tensors.
+        where: its name, for errors.
+        outside: the tensors of InstructBLIP, for GLaMM's.
+
+    Raises:
+        WeightsError: tensors that are missing or cannot be told apart.
+    """
+    headers = {**own, **(outside or {})}
+    pieces, dropped = _pieces(own, where)
+    if outside:
+        pieces, dropped = _with_outside(own, pieces, dropped, outside)
+    used = {name for piece in pieces.values() for name in piece.names}
+    left = {n: h.shape for n, h in headers.items() if n not in dropped and n not in used}
     sizes = {target: _shape_of(piece, headers) for target, piece in pieces.items()}
-    config = measured_config(values, sizes, {**shapes, **_named(headers, source.name)})
+    config = measured_config(values, sizes, left, where)
+    qformer = config.qformer_config.hidden_size
+    widths = qformer, config.vision_config.hidden_size, config.text_config.hidden_size
     told, unknown, layers = tell_square(
-        shapes,
-        source.name,
-        count=config.num_queries,
-        widths=(
-            config.qformer_config.hidden_size,
-            config.vision_config.hidden_size,
-            config.text_config.hidden_size,
-        ),
-        known="relation.queries" in pieces,
+        left, where, count=config.num_queries, widths=widths, known="relation.queries" in pieces
     )
     pieces |= told
     if layers:
         config.relation_layers = layers
         config.relation_norm = "relation.relation.layers.0.norm.weight" in pieces
-    elif tower is not None:
-        pieces |= _begun(config)
+    elif outside:
+        pieces |= _begun(config, pieces)
     else:
         config.relation = "none"
-    tokens = _added_tokens(source)
-    _place_tokens(config, tokens, source)
-    config.dtype = str(values.get("torch_dtype") or values.get("dtype") or "bfloat16")
-    config.architectures = [PrimaModel.__name__]
-    scale = _lora_scale(source, values)
-    return Plan(
-        family=FAMILY,
-        config=config,
-        model=PrimaModel,
-        moves=tuple(_move(piece, headers, scale) for piece in pieces.values()),
-        dropped={**dropped, **dict.fromkeys(unknown, UNKNOWN)},
-        files=_files(source, tower, tokens),
-        published=str,
-        advice=_advice,
-    )
+    dropped |= dict.fromkeys(unknown, UNKNOWN)
+    return Resolved(config=config, pieces=pieces, dropped=dropped, headers=headers)
 
 
 def foresee(folder: Path, tower: bool) -> None:
@@ -113,6 +149,7 @@ def foresee(folder: Path, tower: bool) -> None:
 def _pieces(
     headers: Mapping[str, Header], where: str
 ) -> tuple[dict[str, Piece], dict[str, str]]:
+    """Return what the table explains, and what is dropped and why."""
     pieces, dropped, _, twice = explained(headers)
     for target, names in twice.items():
         shown = ", ".join(f"{name} {headers[name].shape}" for name in names)
@@ -123,52 +160,40 @@ def _pieces(
     return pieces, dropped
 
 
-def _with_tower(
-    headers: dict[str, Header],
-    pieces: dict[str, Piece],
-    dropped: dict[str, str],
-    tower: Source,
-) -> tuple[dict[str, Header], dict[str, Piece], dict[str, str]]:
-    """Add InstructBLIP's vision, Q-Former, queries and projection."""
-    outside = {f"{tower.name}: {name}": header for name, header in tower.headers().items()}
+def _with_outside(
+    own: Mapping[str, Header],
+    pieces: Mapping[str, Piece],
+    dropped: Mapping[str, str],
+    outside: Mapping[str, Header],
+) -> tuple[dict[str, Piece], dict[str, str]]:
+    """Take InstructBLIP's vision, Q-Former, queries and projection, and the rest from GLaMM."""
     labels = {header.name: label for label, header in outside.items()}
-    theirs, unused = _pieces({header.name: header for header in outside.values()}, tower.name)
+    theirs, unused = _pieces({header.name: header for header in outside.values()}, "InstructBLIP")
     taken = {
         target: replace(piece, names=tuple(labels[name] for name in piece.names))
         for target, piece in theirs.items()
         if target.startswith(FROM_TOWER)
     }
-    own = {target: piece for target, piece in pieces.items() if not target.startswith(FROM_TOWER)}
-    gone = {name: NOT_OURS for name in headers if name not in dropped and not _used(name, own)}
-    rest = {labels[name]: reason for name, reason in unused.items()}
-    rest |= {
-        label: NOT_OURS for label in outside if label not in rest and not _used(label, taken)
-    }
-    return {**headers, **outside}, {**own, **taken}, {**dropped, **gone, **rest}
+    kept = {target: piece for target, piece in pieces.items() if not target.startswith(FROM_TOWER)}
+    used = {name for piece in (*kept.values(), *taken.values()) for name in piece.names}
+    reasons = {**dropped, **{labels[name]: reason for name, reason in unused.items()}}
+    more = [name for name in (*own, *outside) if name not in used and name not in reasons]
+    return {**kept, **taken}, {**reasons, **dict.fromkeys(more, NOT_OURS)}
 
 
-def _used(name: str, pieces: Mapping[str, Piece]) -> bool:
-    return any(name in piece.names for piece in pieces.values())
-
-
-def _named(headers: Mapping[str, Header], where: str) -> dict[str, Shape]:
-    """Return nothing but shapes that the config is measured on when the table knew them not."""
-    return {f"{where}:{name}": header.shape for name, header in headers.items() if "lora_" in name}
-
-
-def _begun(config: PrimaConfig) -> dict[str, Piece]:
+def _begun(config: PrimaConfig, pieces: Mapping[str, Piece]) -> dict[str, Piece]:
     """Return the pieces of a relation that no checkpoint has yet (specification 2.3)."""
     layer = "relation.relation.layers.0.attention."
-    pieces = {"relation.relation.queries": ("relation.queries", "normal")}
-    for role in ("query", "key", "value"):
-        for what in ("weight", "bias"):
-            pieces[f"{layer}{role}.{what}"] = (f"{CROSS}attention.{role}.{what}", "copy")
+    begun = {"relation.relation.queries": ("relation.queries", "normal")}
     for what in ("weight", "bias"):
-        pieces[f"{layer}output.{what}"] = (f"{CROSS}output.dense.{what}", "nought")
+        for role in ("query", "key", "value"):
+            begun[f"{layer}{role}.{what}"] = (f"{CROSS}attention.{role}.{what}", "begun")
+        begun[f"{layer}output.{what}"] = (f"{CROSS}output.dense.{what}", "nought")
     config.relation_heads = config.qformer_config.num_attention_heads
     return {
-        target: Piece(target=target, names=(f"={name}",), how=how)
-        for target, (name, how) in pieces.items()
+        target: Piece(target=target, names=pieces[name].names, how=how)
+        for target, (name, how) in begun.items()
+        if name in pieces
     }
 
 
@@ -177,7 +202,7 @@ def _begun(config: PrimaConfig) -> dict[str, Piece]:
 
 def _shape_of(piece: Piece, headers: Mapping[str, Header]) -> Shape:
     shape = headers[piece.names[0]].shape
-    if piece.how == "queries":
+    if piece.how in ("queries", "normal"):
         return shape[-2:]
     if piece.how == "qkv_bias":
         return (3 * shape[0],)
@@ -200,6 +225,7 @@ def _move(piece: Piece, headers: Mapping[str, Header], scale: float) -> Move:
         "lora": (f"W + {scale:g} B A of {', '.join(names)}",
                  partial(_merged, rest=rest, scale=scale)),
         "zeros": ("zeros: the published layer has no bias", partial(_zeros, shape=shape)),
+        "begun": (BEGUN, torch.clone),
         "nought": (BEGUN, torch.zeros_like),
         "normal": (BEGUN, _normal),
     }  # fmt: skip
@@ -270,8 +296,6 @@ def _added_tokens(source: Source) -> dict[str, int]:
 
 
 def _place_tokens(config: PrimaConfig, tokens: Mapping[str, int], source: Source) -> None:
-    from deixis.processing.prima_words import SPECIAL
-
     missing = [name for name in SPECIAL if name not in tokens]
     if missing:
         raise WeightsError(

@@ -16,8 +16,8 @@ from deixis.errors import DataError, WeightsError
 from deixis.processing.batch import Layout, Output
 from deixis.processing.prima_batch import PrimaBatch, PrimaTruth, SegSlots
 from deixis.processing.prima_pixels import eva_pixels, sam_masks, sam_pixels
-from deixis.processing.prima_training import train_asker, train_tokenizer
-from deixis.processing.prima_words import PrimaWords, Spoken, slots_written
+from deixis.processing.prima_training import train_asker, train_vocabulary
+from deixis.processing.prima_words import LlamaVocabulary, PrimaWords, Spoken, slots_written
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
@@ -25,7 +25,7 @@ from deixis.structures.numbering import image_name, ordinal, read_image_names
 from deixis.structures.samples import Sample
 
 TOKENIZER_KEYS = {"added_tokens", "model", "pre_tokenizer"}
-FILES = ("tokenizer.json", "question_tokenizer.json")
+ASKER = "question_tokenizer.json"
 IGNORED = -100  # a label that is not learned
 
 
@@ -44,25 +44,38 @@ class PrimaProcessor:
     @classmethod
     def from_texts(cls, config: Any, texts: Sequence[str]) -> "PrimaProcessor":
         """Train both tokenizers on texts and complete the config with their ids."""
-        tokenizer = train_tokenizer(texts, config)
+        vocabulary = train_vocabulary(texts, config)
         asker = train_asker(texts, config.qformer_config.vocab_size)
-        return cls(config, PrimaWords(tokenizer, asker, config))
+        return cls(config, PrimaWords(vocabulary, asker, config))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, config: Any) -> "PrimaProcessor":
-        """Read ``tokenizer.json`` and ``question_tokenizer.json`` of a model folder.
+        """Read both tokenizers of a model folder.
 
         Raises:
             WeightsError: a file is missing, broken, or of another model.
         """
-        tokenizer = _opened(Path(folder) / FILES[0], config.text_config.vocab_size)
-        asker = _opened(Path(folder) / FILES[1], config.qformer_config.vocab_size)
-        return cls(config, PrimaWords(tokenizer, asker, config))
+        try:
+            vocabulary = LlamaVocabulary.load(Path(folder), 1)
+            asker = _read_asker(Path(folder) / ASKER)
+        except (OSError, ValueError) as error:
+            raise WeightsError(
+                f"{folder}: expected tokenizer.model, added_tokens.json and {ASKER} of a PRIMA, "
+                f"got: {error}. Copy the whole model folder."
+            ) from error
+        sizes = len(vocabulary), asker.get_vocab_size()
+        most = config.text_config.vocab_size, config.qformer_config.vocab_size
+        if sizes[0] > most[0] or sizes[1] > most[1]:
+            raise WeightsError(
+                f"{folder}: expected tokenizers of at most {most[0]} and {most[1]} tokens by "
+                f"config.json, got {sizes[0]} and {sizes[1]}. Copy the whole model folder."
+            )
+        return cls(config, PrimaWords(vocabulary, asker, config))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write both tokenizers."""
-        for name, tokenizer in zip(FILES, (self.words.tokenizer, self.words.asker), strict=True):
-            tokenizer.save(str(Path(folder) / name))
+        self.words.vocabulary.save(Path(folder))
+        self.words.asker.save(str(Path(folder) / ASKER))
 
     # -- forward ----------------------------------------------------------------------------
 
@@ -84,7 +97,7 @@ class PrimaProcessor:
         layout = _layout(list(sets.values()))
         offsets = [layout.frames(int(row)).start for row in rows]
         told = [self._told(sample, with_truth=with_truth) for sample in samples]
-        tokens, held = _padded([ids for ids, _ in told], self.words.pad)
+        tokens, held = _padded([ids for ids, _ in told], self.words.vocabulary.pad)
         text, text_held = _padded([self.words.asked(s.question.text) for s in samples], 0)
         slots, truth = self._truth(samples, told, offsets) if with_truth else (_no_slots(), None)
         side = self.config.vision_config.image_size
@@ -263,28 +276,17 @@ def _answer(
     )
 
 
-def _opened(path: Path, most: int) -> Tokenizer:
-    """Read a tokenizer of at most so many tokens.
+def _read_asker(path: Path) -> Tokenizer:
+    """Read the Q-Former's tokenizer.
 
     Raises:
-        WeightsError: there is none, or another.
+        OSError, ValueError: the file is missing or no tokenizer.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        stored = json.loads(text)
-        if not isinstance(stored, dict) or not stored.keys() >= TOKENIZER_KEYS:
-            raise ValueError("other JSON")
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"{path}: expected a tokenizer, got: {error}. Copy the whole model folder."
-        ) from error
-    tokenizer = Tokenizer.from_str(text)
-    if tokenizer.get_vocab_size() > most:
-        raise WeightsError(
-            f"{path}: expected at most the {most} tokens of config.json, "
-            f"got {tokenizer.get_vocab_size()}. Copy the whole model folder."
-        )
-    return tokenizer
+    text = path.read_text(encoding="utf-8")
+    stored = json.loads(text)
+    if not isinstance(stored, dict) or not stored.keys() >= TOKENIZER_KEYS:
+        raise ValueError(f"{path.name} with other JSON")
+    return Tokenizer.from_str(text)
 
 
 def _layout(sets: Sequence[ImageSet]) -> Layout:

@@ -14,6 +14,9 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from deixis.errors import WeightsError
+from deixis.processing.pixellm_words import IMAGE_END, IMAGE_MARK, IMAGE_START, TYPED
+from deixis.processing.pixellm_words import PixelLMVocabulary as LlamaVocabulary
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.numbering import index_of, ordinal
 
@@ -21,12 +24,20 @@ SYSTEM = (
     "A chat between a curious human and an artificial intelligence assistant. The assistant gives "
     "helpful, detailed, and polite answers to the human's questions."
 )
-IMAGE = "<image>"  # where the prompt is cut; no token
+MASK, PHRASE, PHRASE_END = "[SEG]", "<p>", "</p>"
+SPECIAL = {  # published token -> where the config has its id
+    MASK: "seg_token",
+    PHRASE: "phrase_token",
+    PHRASE_END: "phrase_end_token",
+    IMAGE_START: "image_start_token",
+    IMAGE_END: "image_end_token",
+}
 OPEN, CLOSE, SEG = "\ue000", "\ue001", "\ue002"  # phrases and masks while an answer is read
 _NAMED = re.compile(r"image\s*(\d+)", re.IGNORECASE)
 _NAMES_AFTER_MARKS = re.compile(
     rf"(?<=[{CLOSE}{SEG}])(\s*\(\s*image\s*\d+\s*\)*)+", re.IGNORECASE
 )
+_SPACE_AFTER_MARK = re.compile(rf"(?<=[{CLOSE}{SEG}])\s+(?=[,.;:!?)'])")
 _NUMBER_OF_PHRASE = re.compile(r"_\d+\b")
 
 
@@ -58,7 +69,8 @@ class Spoken:
 
 def image_list(count: int) -> str:
     """Return how the prompt begins: every placeholder with its image's name."""
-    names = [f"{IMAGE} (IMAGE{ordinal(i)})" for i in range(count)]
+    marks = f"{IMAGE_START}{IMAGE_MARK}{IMAGE_END}"
+    names = [f"{marks} (IMAGE{ordinal(i)})" for i in range(count)]
     if count == 1:
         return f"The {names[0]} provides an overview of the picture.\n"
     joined = " and ".join(names) if count == 2 else f"{', '.join(names[:-1])}, and {names[-1]}"
@@ -89,75 +101,58 @@ class PrimaWords:
     """The language decoder's tokens and the Q-Former's.
 
     Args:
-        tokenizer: of the language decoder, with the special tokens of ``config`` added.
+        vocabulary: of the language decoder, LLaMA's with GLaMM's tokens added.
         asker: of the Q-Former, which reads the bare question.
         config: of the model.
+
+    Raises:
+        WeightsError: the special tokens are not those of the config.
     """
 
-    def __init__(self, tokenizer: Tokenizer, asker: Tokenizer, config: Any) -> None:
-        self.tokenizer, self.asker, self.config = tokenizer, asker, config
-        text = config.text_config
-        self.bos, self.eos, self.pad = text.bos_token_id, text.eos_token_id, text.pad_token_id
-        self.seg = self._name(config.seg_token)
-        self.phrase = self._name(config.phrase_token)
-        self.phrase_end = self._name(config.phrase_end_token)
-        self.around = self._name(config.image_start_token), self._name(config.image_end_token)
-        added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-        special = "|".join(re.escape(name) for name in sorted({*added, IMAGE}, key=len)[::-1])
-        self._special = re.compile(rf"(?={special})(.)", re.DOTALL)
+    def __init__(self, vocabulary: LlamaVocabulary, asker: Tokenizer, config: Any) -> None:
+        self.vocabulary, self.asker, self.config = vocabulary, asker, config
+        for name, key in SPECIAL.items():
+            got = vocabulary.added.get(name)
+            if got != getattr(config, key):
+                raise WeightsError(
+                    f"added tokens: expected {name} with the id {getattr(config, key)} of "
+                    f"config.json ({key}), got {got}. Take the tokenizer of the same checkpoint."
+                )
         asker.enable_truncation(config.most_question, direction="left")
-
-    def _name(self, token: int) -> str:
-        return str(self.tokenizer.id_to_token(token))
 
     def prompt(self, question: str, count: int) -> list[int]:
         """Return the ids of the prompt about ``count`` images, placeholders included."""
-        return self._ids(f"{self._user(question, count)} ASSISTANT:")
+        return self.vocabulary.encode_prompt(_prompt(count), [question])
 
     def written(self, question: str, count: int, answer: GroundedAnswer) -> tuple[list[int], int]:
         """Return the ids of prompt and true answer, and how many of them are the prompt."""
-        text = self.marked(answer)
-        ids = [*self._ids(f"{self._user(question, count)} ASSISTANT: {text}"), self.eos]
+        text, said = self.marked(answer)
+        whole = self.vocabulary.encode_prompt(f"{_prompt(count)} {text}", [question, *said])
+        ids = [*whole, self.vocabulary.eos]
         prompt = self.prompt(question, count)
         pairs = enumerate(zip(prompt, ids, strict=False))
         return ids, next((i for i, (a, b) in pairs if a != b), len(prompt))
 
-    def marked(self, answer: GroundedAnswer) -> str:
-        """Return an answer with phrases, [SEG] and image names written into its text."""
-        out, cursor = "", 0
-        for (start, stop), targets in _by_span(answer):
-            phrase = f"{self.phrase} {self.plain(answer.text[start:stop])} {self.phrase_end}"
-            frames = [frame for target in targets for frame in sorted(target.masks)]
-            segs = [self._seg_of(frame) for frame in frames]
-            out += self.plain(answer.text[cursor:start]) + " ".join([phrase, *segs])
-            cursor = stop
-        return out + self.plain(answer.text[cursor:])
-
-    def _seg_of(self, image: int) -> str:
-        name = f"(IMAGE{ordinal(image)})"
+    def marked(self, answer: GroundedAnswer) -> tuple[str, list[str]]:
+        """Return an answer with phrases, [SEG] and image names written into its text, and its own
+        words, for which TYPED stands: they are plain text, whatever they look like."""
         first = self.config.image_name == "before"
-        return f"{name} {self.seg}" if first else f"{self.seg} {name}"
-
-    def plain(self, text: str) -> str:
-        """Return a text in which nothing that a person typed can become a special token."""
-        return self._special.sub(r"\1 ", text)
+        out, said, cursor = "", list[str](), 0
+        for (start, stop), targets in _by_span(answer):
+            frames = [frame for target in targets for frame in sorted(target.masks)]
+            segs = " ".join(_seg_of(frame, name_first=first) for frame in frames)
+            between = answer.text[cursor:start].rstrip()
+            between = between.lstrip() if first else between
+            said += [*([between] if between else []), answer.text[start:stop]]
+            out += f"{TYPED} " if between else ""
+            out += f"{PHRASE} {TYPED} {PHRASE_END} {segs}"
+            cursor = stop
+        rest = answer.text[cursor:].lstrip() if first else answer.text[cursor:]
+        return out + (TYPED if rest else ""), [*said, *([rest] if rest else [])]
 
     def asked(self, question: str) -> list[int]:
         """Return the question in the Q-Former's ids; of a long one the end."""
         return list(self.asker.encode(question).ids)
-
-    def _user(self, question: str, count: int) -> str:
-        start, end = self.around
-        images = image_list(count).replace(IMAGE, f"{start}{IMAGE}{end}")
-        return f"{SYSTEM} USER: {images}{self.plain(question)}"
-
-    def _ids(self, text: str) -> list[int]:
-        ids = [self.bos]
-        for number, piece in enumerate(text.split(IMAGE)):
-            if number:
-                ids.append(self.config.image_token)
-            ids += self.tokenizer.encode(piece, add_special_tokens=False).ids
-        return ids
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -198,34 +193,44 @@ class PrimaWords:
             config.phrase_end_token: CLOSE,
             config.seg_token: SEG,
         }
-        silent = {self.bos, self.pad, config.image_start_token, config.image_end_token}
-        text, run, columns = "", list[int](), []
-        for column, token in enumerate([*ids, self.eos]):
-            if token not in marks and token != self.eos:
+        eos, special = self.vocabulary.eos, set(self.vocabulary.added.values())
+        silent = {self.vocabulary.bos, self.vocabulary.pad, *(special - set(marks))}
+        text, run, columns = "", list[int](), list[int]()
+        for column, token in enumerate([*ids, eos]):
+            if token not in marks and token != eos:
                 run += [] if token in silent or token < 0 else [token]
                 continue
             text += self._said(run)
             run = []
-            if token == self.eos:
+            if token == eos:
                 break
             text += marks[token]
             columns += [column] if token == config.seg_token else []
         return text, columns
 
     def _said(self, ids: list[int]) -> str:
-        """Return the text of some tokens with the space before the first, which a sentencepiece
-        tokenizer leaves out."""
-        if not ids:
+        """Return the text of some tokens, with the space that the first one begins with."""
+        known = [token for token in ids if token < len(self.vocabulary)]
+        if not known:
             return ""
-        said = self.tokenizer.decode(ids, skip_special_tokens=False)
-        said = re.sub(f"[{OPEN}{CLOSE}{SEG}]", "", said)
-        led = (self.tokenizer.id_to_token(ids[0]) or "").startswith("\u2581")
+        said = re.sub(f"[{OPEN}{CLOSE}{SEG}]", "", self.vocabulary.pieces.decode(known))
+        led = self.vocabulary.pieces.id_to_piece(known[0]).startswith("\u2581")
         return f" {said}" if led and not said.startswith(" ") else said
+
+
+def _prompt(count: int) -> str:
+    return f"{SYSTEM} USER: {image_list(count)}{TYPED} ASSISTANT:"
+
+
+def _seg_of(image: int, *, name_first: bool) -> str:
+    name = f"(IMAGE{ordinal(image)})"
+    return f"{name} {MASK}" if name_first else f"{MASK} {name}"
 
 
 def _without_marks(raw: str) -> tuple[str, tuple[tuple[int, int], ...], list[int | None]]:
     """Return what a person reads, the phrases in it, and the phrase of each [SEG]."""
     tidy = _NAMES_AFTER_MARKS.sub("", raw)
+    tidy = _SPACE_AFTER_MARK.sub("", tidy)
     tidy = re.sub(rf"\s*{OPEN}\s*", f" {OPEN}", re.sub(rf"\s*([{CLOSE}{SEG}])", r"\1", tidy))
     tidy = re.sub(r"\s+", " ", tidy).strip()
     text, phrases, owners, opened = "", list[tuple[int, int]](), list[int | None](), -1

@@ -12,6 +12,7 @@ import numpy as np
 from deixis.errors import DataError, ShapeError
 from deixis.metrics.clips.davis import frame_f, frame_j
 from deixis.metrics.sums import FAILED, Tally
+from deixis.structures.masks import Mask
 
 MISSING = f"{FAILED}prediction missing"
 DECIMALS = 2  # of a percentage, as UniPixel's script for Ref-SAV and Ref-DAVIS17 prints it
@@ -29,8 +30,6 @@ def summed_truth(tracks: Sequence[Track], size: tuple[int, int], frames: int) ->
         DataError: a track that has fewer frames than the clip.
         ShapeError: a mask of another size.
     """
-    from pycocotools import mask as coco  # slow to import, seldom needed
-
     total = np.zeros((frames, *size), dtype=np.uint8)
     for track in tracks:
         if len(track) < frames:
@@ -43,7 +42,7 @@ def summed_truth(tracks: Sequence[Track], size: tuple[int, int], frames: int) ->
                     f"track: expected masks of size {size}, got {tuple(rle['size'])}. "
                     f"Check that the predictions belong to this clip."
                 )
-            total[index] += coco.decode(rle)
+            total[index] += Mask.from_rle(rle).pixels
     return total
 
 

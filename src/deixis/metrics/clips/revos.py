@@ -16,7 +16,7 @@ from deixis.metrics.sums import Part, Tally
 KINDS = ("referring", "reason")  # by type_id
 FIGURES = ("j", "f", "a", "r", "jf")
 FOREGROUND_EPSILON = 1e-6
-DECIMALS = 2
+DECIMALS = 2  # of the figures of one expression, in percent
 
 
 def accuracy(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -35,10 +35,10 @@ def robustness(true: np.ndarray, predicted: np.ndarray, foreground: np.ndarray) 
     return np.maximum(0, 1 - false / (whole + FOREGROUND_EPSILON))
 
 
-def expression(
+def figures(
     true: np.ndarray, predicted: np.ndarray | None, foreground: np.ndarray
 ) -> dict[str, float]:
-    """Return J, F, A, R and J&F of one expression in percent with 2 decimals, as VISA's script.
+    """Return J, F, A, R and J&F of one expression in percent.
 
     Args:
         true: how many tracks cover each pixel.
@@ -51,14 +51,16 @@ def expression(
     right = float(accuracy(true, predicted).mean())
     robust = float(robustness(true, predicted, foreground).mean())
     values = (region, contour, right, robust, (region + contour) / 2)
-    return {name: round(100 * v, DECIMALS) for name, v in zip(FIGURES, values, strict=True)}
+    return {name: 100 * value for name, value in zip(FIGURES, values, strict=True)}
 
 
 def measure(
     true: np.ndarray, predicted: np.ndarray | None, foreground: np.ndarray, kind: int
 ) -> Tally:
-    """Tally one expression, referring (0) or reasoning (1), from its rounded figures."""
-    return Tally.of(_parts(expression(true, predicted, foreground), predicted, KINDS[kind]))
+    """Tally one expression, referring (0) or reasoning (1), as VISA's script rounds its figures."""
+    exact = figures(true, predicted, foreground)
+    rounded = {name: round(value, DECIMALS) for name, value in exact.items()}
+    return Tally.of(_parts(rounded, predicted, KINDS[kind]))
 
 
 def measure_clean(
@@ -71,14 +73,14 @@ def measure_clean(
     region, contour = clip_scores(theirs, ours)
     false = (ours & ~theirs).sum((1, 2))
     whole = np.maximum((foreground > 0).sum((1, 2)), 1)
-    figures = {
+    found = {
         "j": region,
         "f": contour,
         "a": float((theirs == ours).mean()),
         "r": float(np.maximum(0, 1 - false / whole).mean()),
         "jf": (region + contour) / 2,
     }
-    return Tally.of(_parts({k: 100 * v for k, v in figures.items()}, predicted, KINDS[kind]))
+    return Tally.of(_parts({k: 100 * v for k, v in found.items()}, predicted, KINDS[kind]))
 
 
 def result(tally: Tally) -> dict[str, float]:
@@ -109,8 +111,8 @@ def _is_figure(name: str) -> bool:
     return name.split("/")[0] in KINDS
 
 
-def _parts(figures: dict[str, float], predicted: np.ndarray | None, kind: str) -> Iterable[Part]:
-    for name, value in figures.items():
+def _parts(found: dict[str, float], predicted: np.ndarray | None, kind: str) -> Iterable[Part]:
+    for name, value in found.items():
         yield f"{kind}/{name}", value, 1
     if predicted is None:
         yield MISSING, 1, 0

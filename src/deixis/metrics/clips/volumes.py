@@ -36,7 +36,7 @@ def measure_clean(true: np.ndarray, predicted: np.ndarray) -> Tally:
     regions, contours = [], []
     for theirs, ours in zip(true.astype(bool), predicted.astype(bool), strict=True):
         shared, union = np.count_nonzero(theirs & ours), np.count_nonzero(theirs | ours)
-        regions.append(iou(shared, union))
+        regions.append(iou(int(shared), int(union)))
         contours.append(clip_scores(theirs, ours)[1])
     if not regions:
         return Tally.of([])

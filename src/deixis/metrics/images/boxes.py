@@ -73,8 +73,10 @@ def measure_grec(
         overlap: IoU down to which boxes are paired.
         enough: F1 from which the expression counts as right.
     """
-    kept = _kept(predicted, scores, np.float32(keep), np.float32)
-    pairs = _greedy_pairs(generalised_ious(kept, true).astype(np.float32), np.float32(overlap))
+    kept = _kept(predicted, scores, float(np.float32(keep)), np.float32)
+    pairs = _greedy_pairs(
+        generalised_ious(kept, true).astype(np.float32), float(np.float32(overlap))
+    )
     return _grec(pairs, len(kept), len(true), no_target, enough)
 
 

@@ -42,11 +42,11 @@ def costs(logits: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         logits: (M, H, W) or (M, P).
         true: (N, H, W) or (N, P).
     """
+    if not len(logits) or not len(true):
+        nothing = np.zeros((len(logits), len(true)))
+        return nothing, nothing
     guess = logits.reshape(len(logits), -1).astype(np.float64)  # (M, P)
     target = true.reshape(len(true), -1).astype(np.float64)  # (N, P)
-    if not len(guess) or not len(target):
-        nothing = np.zeros((len(guess), len(target)))
-        return nothing, nothing
     negative = np.logaddexp(0, guess)  # of a pixel that should be 0
     entropy = (negative.sum(1)[:, None] - guess @ target.T) / guess.shape[1]
     share = 1 / (1 + np.exp(-guess))

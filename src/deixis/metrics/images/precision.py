@@ -100,10 +100,14 @@ class AveragePrecision:
         """Return images, annotations and results as COCO lists them, images in order of id."""
         from pycocotools import mask as coco
 
-        images, annotations, found = [], [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = []
         for image_id in sorted(self.images):
             true, predicted = self.images[image_id]
-            images.append({"id": image_id})
+            rles = [*(entry["segmentation"] for entry in true), *predicted]
+            height, width = rles[0]["size"] if rles else (0, 0)
+            images.append({"id": image_id, "height": height, "width": width})
             for entry in true:
                 fixed = {"id": len(annotations) + 1, "image_id": image_id, "category_id": 1}
                 box = coco.toBbox(entry["segmentation"]).tolist()

@@ -91,7 +91,7 @@ def measure_clean(response: str, answer: str, options: Sequence[str], task: str 
 
 
 def _graded(letter: str | None, answer: str, letters: str | None, task: str) -> Tally:
-    return Tally.of(_parts(letter, answer, letters, f"/{task}"))
+    return Tally.of(_parts(letter, answer, letters, f"/{task}" if task else ""))
 
 
 def _parts(letter: str | None, answer: str, letters: str | None, task: str) -> Iterable[Part]:

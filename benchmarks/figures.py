@@ -1,0 +1,107 @@
+"""Measures deixis-tiny on every task with fresh seeds: the reports that the README quotes.
+
+    python benchmarks/figures.py [--seeds 1] [--count 500] [--tasks refer many]
+
+draws seeds, writes docs/reports/TASK-SEED.json with ``deixis eval``, and fills the table of the
+README with the means over the seeds. ``--fill`` fills the table from the reports that are there.
+"""
+
+import argparse
+import json
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+REPORTS = ROOT / "docs" / "reports"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->"
+QUOTED = {
+    "refer": ("giou", "ciou"),
+    "many": ("giou",),
+    "multi": ("miou", "image_accuracy", "answer_accuracy", "order_agreement"),
+    "absent": ("n_acc", "t_acc", "presence_ece"),
+    "region": ("answer_accuracy", "giou"),
+    "clip": ("jf",),
+    "pixelqa": ("j", "answer_accuracy"),
+    "plain": ("answer_accuracy",),
+    "compose": ("giou",),
+}
+KEPT = ("metrics", "by_type", "samples", "counts", "configuration", "versions", "seed",
+        "data_hash", "seconds")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--tasks", nargs="*", default=list(QUOTED))
+    parser.add_argument("--fill", action="store_true")
+    arguments = parser.parse_args()
+    if not arguments.fill:
+        for path in REPORTS.glob("*.json"):
+            if path.stem.split("-")[0] in arguments.tasks:
+                path.unlink()
+        for _ in range(arguments.seeds):
+            seed = secrets.randbelow(2**63)
+            for task in arguments.tasks:
+                measure(task, seed, arguments.count)
+    text = README.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    README.write_text(before + BEGIN + table() + END + rest.partition(END)[2], encoding="utf-8")
+
+
+def measure(task: str, seed: int, count: int) -> None:
+    """Run ``deixis eval`` and keep of its report what is quoted or needed to repeat it."""
+    out = REPORTS / f"{task}-{seed}.json"
+    REPORTS.mkdir(exist_ok=True)
+    command = ["eval", f"scenes:{task}", "--model", "deixis-tiny", "--split", "test"]
+    command += ["--count", str(count), "--seed", str(seed), "--out", str(out)]
+    code = "import sys; from deixis.cli import main; sys.exit(main())"
+    subprocess.run([sys.executable, "-c", code, *command], check=True)
+    report = json.loads(out.read_text(encoding="utf-8"))
+    kept = {key: report[key] for key in KEPT}
+    out.write_text(json.dumps(rounded(kept), indent=1) + "\n", encoding="utf-8")
+
+
+def rounded(value: object) -> object:
+    """Round every number to four places; more is noise and fills the history."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def reports() -> dict[str, list[dict]]:
+    """Return the reports of each task, by seed."""
+    found: dict[str, list[dict]] = {}
+    for path in sorted(REPORTS.glob("*.json")):
+        found.setdefault(path.stem.split("-")[0], []).append(json.loads(path.read_text()))
+    return found
+
+
+def mean(rows: list[dict], name: str) -> float:
+    """Return the mean of a metric over reports, weighted by their samples."""
+    total = sum(row["samples"] for row in rows)
+    return sum(row["metrics"][name] * row["samples"] for row in rows) / total
+
+
+def table() -> str:
+    """Return the table of the README."""
+    lines = ["| task | what | figure | samples | command |", "|---|---|---|---|---|"]
+    found = reports()
+    for task, names in QUOTED.items():
+        rows = found.get(task, [])
+        if not rows:
+            continue
+        count, seeds = rows[0]["samples"], ", ".join(str(row["seed"]) for row in rows)
+        command = f"`deixis eval scenes:{task} --count {count} --seed {seeds}`"
+        for index, name in enumerate(names):
+            samples = str(sum(row["samples"] for row in rows))
+            who, many, how = (task, samples, command) if index == 0 else ("", "", "")
+            lines.append(f"| {who} | {name} | {mean(rows, name):.2f} | {many} | {how} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

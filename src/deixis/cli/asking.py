@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from deixis.structures.prompts import Prompt
     from deixis.structures.samples import Sample
 
-LONGEST = 20_000  # characters of a question
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICE = re.compile(r"(cpu|mps|cuda|xpu)(:\d+)?")
 PLACED = re.compile(r"(?P<key>[^:]*):(?P<rest>.+)", re.DOTALL)
@@ -49,7 +48,6 @@ def read_sample(asked: Asked) -> Sample:
             f"question: expected words after the images, got {got}. "
             f'Write: deixis ask IMAGE... "QUESTION".'
         )
-    checked_question(question)
     if not paths:
         raise DataError(
             "images: expected at least one before the question, got none. "
@@ -66,24 +64,6 @@ def make_sample(paths: Sequence[str], question: str, asked: Asked) -> Sample:
     images = open_images(list(paths))
     prompts = read_prompts(images, asked)
     return Sample(images=images, question=Question(text=question, prompts=prompts))
-
-
-def checked_question(text: str) -> str:
-    """Return the question if a model may read it.
-
-    Raises:
-        DataError: it is too long, or holds bytes that are no UTF-8.
-    """
-    if len(text) > LONGEST:
-        raise DataError(
-            f"question: expected at most {LONGEST} characters, got {len(text)}. Ask for less."
-        )
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise DataError(
-            "question: expected text in UTF-8, got bytes that are not. "
-            "Set the terminal or the file to UTF-8."
-        )
-    return text
 
 
 def read_prompts(images: ImageSet, asked: Asked) -> tuple[Prompt, ...]:

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deixis.cli.answering import Settings, document_of, load_reasoner, stdout_kept
-from deixis.cli.asking import Asked, check_settings, checked_question
+from deixis.cli.asking import Asked, check_settings
 from deixis.cli.faults import BAD, say
+from deixis.cli.telling import Settings, document_of, load_reasoner, stdout_kept
 from deixis.errors import ConfigError, DataError
 from deixis.structures.numbering import ordinal
 
@@ -93,9 +93,7 @@ def _answer_chunk(
     for index, name in chunk:
         try:
             samples[name] = reader[index].without_answer()
-            checked_question(samples[name].question.text)
         except DataError as error:
-            samples.pop(name, None)
             rows[name] = {"id": name, "error": str(error)}
     with stdout_kept():
         answers = reasoner.answer_batch(list(samples.values())) if samples else []

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deixis.cli.answering import (
+from deixis.cli.asking import Asked, check_settings, make_sample, read_prompts
+from deixis.cli.faults import say
+from deixis.cli.telling import (
     Settings,
     load_reasoner,
     numbered,
@@ -17,8 +19,6 @@ from deixis.cli.answering import (
     stdout_kept,
     write_out,
 )
-from deixis.cli.asking import Asked, check_settings, checked_question, make_sample, read_prompts
-from deixis.cli.faults import say
 from deixis.errors import DataError, DeixisError
 from deixis.reasoning.memory import ObjectMemory
 from deixis.structures.numbering import image_name, ordinal
@@ -77,7 +77,7 @@ class Conversation:
             if text.startswith("/"):
                 self.obey(*text[len("/") :].partition(" ")[::2])
             elif text:
-                self.answer(checked_question(text))
+                self.answer(text)
         except DeixisError as error:
             say(str(error))
         return True
@@ -155,7 +155,7 @@ def _split(inputs: Sequence[str]) -> tuple[list[str], str]:
             "images: expected at least one to talk about, got none. "
             "Write: deixis ask IMAGE... --chat."
         )
-    return paths, checked_question(question.strip())
+    return paths, question.strip()
 
 
 def _lines() -> Iterator[str]:

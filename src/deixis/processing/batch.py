@@ -109,6 +109,7 @@ class Batch:
         prompts: slots of what the questions point with.
         placements: how each frame lies on its canvas.
         truth: true answers, where known.
+        shortened: (B) for each question whether it was too long to be read to its end.
 
     Raises:
         ShapeError: slots and their vectors differ in number.
@@ -122,6 +123,7 @@ class Batch:
     prompts: PromptSlots
     placements: tuple[Placement, ...]
     truth: Truth | None = None
+    shortened: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         slots = self.prompts

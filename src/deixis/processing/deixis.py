@@ -5,6 +5,7 @@ Shapes: F frames, B rows, N question tokens, R prompts, M targets, h w cells of 
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from deixis.structures.samples import Question, Sample
 
 STRIDE = 2  # canvas pixels per cell of the mask grid
 _HANDLE = re.compile(r"\[([^\[\]]+)\]")
+_LETTER, _WORD, _SENTENCE = (re.compile(p, re.DOTALL) for p in (".", r"\S+", r"[.!?;](?=\s)|\n"))
 
 
 class DeixisProcessor:
@@ -97,23 +99,36 @@ class DeixisProcessor:
         starts = [layout.frames(index).start for index in range(len(sets))]
         offsets = [starts[int(row)] for row in rows]
         asked = [self._question(s.question) for s in samples]
-        ids = [tokens for tokens, _ in asked]
-        question, held = _padded(ids, self.vocabulary.pad)
+        question, held = _padded([tokens for tokens, _, _ in asked], self.vocabulary.pad)
         return Batch(
             pixels=torch.stack([pixels for pixels, _ in placed]),
             layout=layout,
             set_of_row=rows,
             question=question,
             asked=held,
-            prompts=self._slots([slots for _, slots in asked], offsets, placements),
+            prompts=self._slots([slots for _, slots, _ in asked], offsets, placements),
             placements=placements,
             truth=self._truth(samples, offsets, placements) if with_truth else None,
+            shortened=tuple(cut for _, _, cut in asked),
         )
 
-    def _question(self, question: Question) -> tuple[list[int], list[tuple[int, Prompt]]]:
-        """Return a question's tokens and (column, prompt) of its slots."""
+    def _question(self, question: Question) -> tuple[list[int], list[tuple[int, Prompt]], bool]:
+        """Return a question's tokens, (column, prompt) of its slots, and whether it was too long:
+        then only its beginning is read."""
         numbered, names = _numbered(question.prompts)
         text = _HANDLE.sub(lambda m: f"[{names.get(m[1], m[1])}]", question.text).lower()
+        most = self.config.most_question
+        ids, slots = self._tokens(text, numbered)
+        cut = len(ids) > most
+        if cut:
+            ids, slots = self._tokens(self._beginning(text, numbered), numbered)
+        return ids[:most], [(column, prompt) for column, prompt in slots if column < most], cut
+
+    def _tokens(
+        self, text: str, numbered: dict[int, list[Prompt]]
+    ) -> tuple[list[int], list[tuple[int, Prompt]]]:
+        """Return a text's tokens and (column, prompt) of its slots; what it does not mention of
+        what a person points at stands in front."""
         unsaid = [i for i in numbered if f"[{i}]" not in text]
         text = " ".join([*(f"[{i}]" for i in unsaid), text])
         ids, slots, said = [self.vocabulary.bos], [], set()
@@ -126,8 +141,22 @@ class DeixisProcessor:
                     slots.append((len(ids), prompt))
                     region = isinstance(prompt, Region)
                     ids.append(self.vocabulary.mem if region else self.vocabulary.ref)
-        most = self.config.most_question
-        return ids[:most], [(column, prompt) for column, prompt in slots if column < most]
+        return ids, slots
+
+    def _beginning(self, text: str, numbered: dict[int, list[Prompt]]) -> str:
+        """Return as many whole sentences of a text as can be read; whole words, where that would
+        leave out more than half of them; characters, where a single word is too long."""
+
+        def tokens(end: int) -> int:
+            return len(self._tokens(text[:end], numbered)[0])
+
+        longest = 0
+        for border in (_LETTER, _WORD, _SENTENCE):
+            ends = [match.end() for match in border.finditer(text)]
+            fitting = bisect_right(ends, self.config.most_question, key=tokens)
+            end = ends[fitting - 1] if fitting else 0
+            longest = end if 2 * end >= longest else longest
+        return text[:longest]
 
     def _slots(
         self,

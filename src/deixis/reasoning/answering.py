@@ -6,7 +6,7 @@ is decided by existence; or, without object tokens, when their groups are writte
 Shapes: B rows, M targets, S images, T written tokens, F frames.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from deixis.relation.choice import Choice, MaskRows, chosen_by_existence
 from deixis.relation.objects import Look
 from deixis.structures.answers import GroundedAnswer, Target
 
-CHUNK = 16  # frames that are looked at again together
+CHUNK = 16  # frames that are drawn together where not all keep their maps
 
 
 @dataclass(kw_only=True)
@@ -30,6 +30,7 @@ class Answering:
 
     Attributes:
         batch, look: what is asked, and what its frames show.
+        maps: frames -> a look at them with maps, for a ``look`` in which not all frames have them.
         written: (B) token ids so far, groups first.
     """
 
@@ -41,6 +42,7 @@ class Answering:
     reading: Any
     prefix_states: Tensor
     choice: Choice
+    maps: Callable[[Sequence[int]], Look] | None = None
     drawn: dict[int, Target] = field(default_factory=dict)
     written: list[list[int]] = field(default_factory=list)
     states: list[Tensor] = field(default_factory=list)
@@ -68,12 +70,6 @@ class Answering:
     def steps(self) -> Iterator[None]:
         """Write the answers word by word."""
         model, config = self.model, self.model.config
-        forbidden = None
-        if config.object_tokens:  # groups have been written already
-            forbidden = torch.zeros(
-                config.text_config.vocab_size, dtype=torch.bool, device=self.batch.question.device
-            )
-            forbidden[list(self.processor.vocabulary.group)] = True
         ended = [False] * len(self.written)
         for tokens, states in generate(
             model.speech.decoder,
@@ -81,7 +77,7 @@ class Answering:
             self.reading,
             most=config.most_answer,
             end=config.eos_token,
-            forbidden=forbidden,
+            forbidden=self._unsaid(),
         ):
             self.states.append(states)
             for row, token in enumerate(tokens.tolist()):
@@ -90,6 +86,17 @@ class Answering:
                     ended[row] = token == config.eos_token
             yield
         self.draw_written()
+
+    def _unsaid(self) -> Tensor:
+        """Return (V,) the tokens that no answer holds: those of questions and of padding, what the
+        tokenizer does not know, and, with object tokens, groups, which are written already."""
+        config, words = self.model.config, self.processor.vocabulary
+        unsaid = torch.zeros(config.text_config.vocab_size, dtype=torch.bool)
+        unsaid[[words.pad, words.bos, words.ref, words.mem, words.answer]] = True
+        unsaid[len(words) :] = True
+        if config.object_tokens:
+            unsaid[list(words.group)] = True
+        return unsaid.to(self.batch.question.device)
 
     def draw(self, slots: Slots) -> None:
         """Turn the states of further groups into targets, a chunk of frames at a time."""
@@ -101,21 +108,19 @@ class Answering:
 
     def _outputs(self, slots: Slots, rows: MaskRows) -> Iterator[tuple[Output, int]]:
         """Yield outputs and the frame that their frame 0 is."""
-        if len(self.look.fine) == len(self.batch.pixels):
+        if self.maps is None or len(self.look.fine) == len(self.batch.pixels):
             yield self.model.point(slots, self.seen, rows), 0
             return
-        for start in range(0, len(self.batch.pixels), CHUNK):
-            mine = (rows.frame >= start) & (rows.frame < start + CHUNK)
-            if not bool(mine.any()):
-                continue
-            pixels = self.batch.pixels[start : start + CHUNK].to(self.model.device)
-            part = replace(self.seen, look=self.model.vision.look(pixels))
+        shown = rows.frame.unique()
+        for some in shown.split(CHUNK):
+            place = torch.searchsorted(some, rows.frame).clamp(max=len(some) - 1)
+            mine = some[place] == rows.frame
+            part = replace(self.seen, look=self.maps(some.tolist()))
             picked = MaskRows(
-                target=rows.target[mine],
-                frame=rows.frame[mine] - start,
-                proposal=rows.proposal[mine],
+                target=rows.target[mine], frame=place[mine], proposal=rows.proposal[mine]
             )
-            yield self.model.point(slots, part, picked), start
+            output = self.model.point(slots, part, picked)
+            yield replace(output, frame=some[output.frame]), 0
 
     @torch.inference_mode()
     def draw_written(self) -> None:
@@ -175,7 +180,13 @@ def _joined(before: Choice, after: Choice) -> Choice:
 
 
 @torch.inference_mode()
-def answering(model: Any, processor: Any, batch: Batch, look: Look) -> Answering:
+def answering(
+    model: Any,
+    processor: Any,
+    batch: Batch,
+    look: Look,
+    maps: Callable[[Sequence[int]], Look] | None = None,
+) -> Answering:
     """Read the questions and decide what they mean."""
     batch = replace(batch.to(model.device), pixels=batch.pixels)
     config = model.config
@@ -200,6 +211,7 @@ def answering(model: Any, processor: Any, batch: Batch, look: Look) -> Answering
         reading=reading,
         prefix_states=states,
         choice=choice,
+        maps=maps,
     )
     run.locate(wanted)
     return run

@@ -1,7 +1,7 @@
 """Caution: says when words or pictures are far from all that the model has learned.
 
 Pictures: their texture and colours against those of the training scenes, which are stored with the
-weights (``nn/familiar.py``). Words: those that training never showed.
+weights (``nn/familiar.py``). Words: those that training never showed, and those that were too many.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,6 @@ from deixis.structures.numbering import image_name
 from deixis.structures.samples import Question, Sample
 
 MOST_NAMED = 5
-
-
 MOST_LOOKED_AT = 64  # frames of a batch whose texture is measured
 
 
@@ -41,17 +39,25 @@ def cautions(
         if images:
             named = ", ".join(image_name(i) for i in images[:MOST_NAMED])
             reasons.append(f"{named} looks unlike anything it has learned from")
+        if batch.shortened[row]:
+            reasons.append("of a question this long, only the beginning was read")
         text = "; ".join(reasons)
         out.append(text[:1].upper() + text[1:] + "." if text else None)
     return out
 
 
 def strange_frames(batch: Batch, model: Any) -> Tensor:
-    """Return (F,) which frames look unfamiliar; of very many, only some are looked at."""
+    """Return (F,) which frames look unfamiliar; of very many, only some are looked at.
+
+    What surrounds a picture on its canvas has no say; pictures of one size are judged together.
+    """
     strange = torch.zeros(len(batch.pixels), dtype=torch.bool)
-    some = list(range(0, len(strange), -(-len(strange) // MOST_LOOKED_AT)))
-    pixels = batch.pixels[some].to(model.device)  # with what surrounds them on their canvas
-    strange[some] = (model.familiar(pixels) > model.familiar.limit).cpu()
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for frame in range(0, len(strange), -(-len(strange) // MOST_LOOKED_AT)):
+        by_size.setdefault(batch.placements[frame].resized, []).append(frame)
+    for (height, width), frames in by_size.items():
+        shown = batch.pixels[frames, :, :height, :width]
+        strange[frames] = (model.familiar(shown.to(model.device)) > 0).cpu()
     return strange
 
 

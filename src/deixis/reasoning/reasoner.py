@@ -1,28 +1,29 @@
 """Reasoner: images and a question in, a grounded answer out; alone, in batches, or as a stream."""
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from deixis.models.released import open_model
-from deixis.processing.batch import Batch
-from deixis.reasoning.answering import Answering, answering
+from deixis.reasoning.answering import answering
 from deixis.reasoning.familiarity import cautions, with_cautions
+from deixis.reasoning.looking import Looking
 from deixis.reasoning.memory import ObjectMemory
-from deixis.relation.objects import Look
+from deixis.reasoning.pixellm import PixelLMEngine
+from deixis.reasoning.prima import PrimaEngine
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.opening import open_images
 from deixis.structures.prompts import Prompt
 from deixis.structures.samples import Question, Sample
 
-LONG = 96  # frames of one batch from which masks are drawn at a second look
-KEPT_FRAMES = 48  # frames whose look is kept for further questions about them
-CHUNK = 16  # frames that are looked at together
+# families that do not answer as ours does
+ENGINES: dict[str, Any] = {"pixellm": PixelLMEngine, "prima": PrimaEngine}
 
 
 class Reasoner:
@@ -46,15 +47,22 @@ class Reasoner:
         self.name = name
         self.fingerprint = fingerprint
         self.memory = ObjectMemory()
-        self._looks: OrderedDict[tuple[str, ...], Look] = OrderedDict()
+        engine = ENGINES.get(model.config.model_type)
+        self.engine = engine(self.model, processor) if engine else None
+        self.looking = Looking(self.model)
 
     def to(self, device: str | None = None, dtype: str | None = None) -> "Reasoner":
         """Move the model; dtype is "float32", "bfloat16" or "float16"."""
         if device or dtype:
-            exact = deepcopy(self.model.familiar)  # what is measured stays in its own type
+            # what is measured, and what a family keeps exact, stays in its own type
+            names = [*(self.model._keep_in_fp32_modules_strict or ()), "familiar"]
+            exact = {n: deepcopy(getattr(self.model, n)) for n in names if hasattr(self.model, n)}
             self.model.to(device=device, dtype=getattr(torch, dtype) if dtype else None)
-            self.model.familiar = exact.to(self.model.device)
-        self._looks.clear()
+            for name, part in exact.items():
+                setattr(self.model, name, part.to(self.model.device))
+        self.looking.forget()
+        if self.engine:
+            self.engine.forget()
         return self
 
     def answer(
@@ -68,7 +76,7 @@ class Reasoner:
         Raises:
             DataError: images, prompts or handles that cannot be used.
         """
-        *_, last = self.stream(images, question, prompts)
+        *_, last = self._answered(images, question, prompts, live=False)
         assert isinstance(last, GroundedAnswer)
         return last
 
@@ -76,12 +84,30 @@ class Reasoner:
         self, images: Any, question: str, prompts: Sequence[Prompt] = ()
     ) -> Iterator[str | Target | GroundedAnswer]:
         """Answer as it comes: each target when its masks are drawn, words, and last the answer."""
+        yield from self._answered(images, question, prompts, live=True)
+
+    def answer_batch(self, samples: Sequence[Sample]) -> list[GroundedAnswer]:
+        """Answer questions that do not know of each other, together; no memory."""
+        if not samples:
+            return []
+        run = self._run(samples)
+        for _ in run.steps():
+            pass
+        return self._cautioned(run, samples)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _answered(
+        self, images: Any, question: str, prompts: Sequence[Prompt], *, live: bool
+    ) -> Iterator[str | Target | GroundedAnswer]:
+        """Yield what is known so far, last the answer; unless ``live``, masks may come late."""
+        asked = Question(text=question)  # too long a text is refused before anything is noted
         seen = images if isinstance(images, ImageSet) else open_images(images)
         given = self.memory.register(prompts, seen)
         known = self.memory.mentioned_in(question, seen, given)
-        asked = Question(text=question, prompts=(*given, *known))
+        asked = replace(asked, prompts=(*given, *known))
         sample = Sample(images=seen, question=asked)
-        run = self._run([sample])
+        run = self._run([sample], live=live)
         yield from run.targets(0)
         said, shown = "", len(run.targets(0))
         for _ in run.steps():
@@ -96,48 +122,25 @@ class Reasoner:
         answer = self._cautioned(run, [sample])[0]
         yield self.memory.remember(answer, seen, (*given, *known))
 
-    def answer_batch(self, samples: Sequence[Sample]) -> list[GroundedAnswer]:
-        """Answer questions that do not know of each other, together; no memory."""
-        if not samples:
-            return []
-        run = self._run(samples)
-        for _ in run.steps():
-            pass
-        return self._cautioned(run, samples)
-
-    # -- inside -----------------------------------------------------------------------------
-
-    def _run(self, samples: Sequence[Sample]) -> Answering:
-        with torch.inference_mode():
-            batch = self.processor.encode(samples)
-            look = self._look(samples, batch)
-            return answering(self.model, self.processor, batch, look)
-
-    def _look(self, samples: Sequence[Sample], batch: Batch) -> Look:
-        """Look at all frames of a batch, a chunk at a time; the same images are not seen twice."""
+    @torch.inference_mode()
+    def _run(self, samples: Sequence[Sample], *, live: bool = False) -> Any:
+        """Look at all frames of some questions, and find what is meant."""
+        if self.engine:
+            return self.engine.run(samples, live=live)
+        batch = self.processor.encode(samples)
         sets = {id(s.images): s.images for s in samples}
-        count = len(batch.pixels)
-        few = count <= KEPT_FRAMES
-        key = tuple(frame.key for images in sets.values() for frame in images) if few else ()
-        if key and key in self._looks:
-            self._looks.move_to_end(key)
-            return self._looks[key]
-        device = self.model.device
-        wanted = torch.zeros(count, dtype=torch.bool, device=device)
-        wanted[batch.prompts.frame.to(device)] = True
-        chunks = []
-        for start in range(0, count, CHUNK):
-            chunk = self.model.vision.look(batch.pixels[start : start + CHUNK].to(device))
-            chunks.append(chunk.thinned(wanted[start : start + CHUNK]) if count > LONG else chunk)
-        look = Look.join(chunks)
-        if key:
-            self._looks[key] = look
-            while sum(len(k) for k in self._looks) > KEPT_FRAMES:
-                self._looks.popitem(last=False)
-        return look
+        keys = [frame.key for images in sets.values() for frame in images]
+        wanted = batch.prompts.frame.tolist()
+        sight = self.looking.see(keys, batch.pixels, wanted)
+        look = self.looking.view(sight, batch.pixels, wanted)
+        maps = partial(self.looking.maps, sight, batch.pixels)
+        return answering(self.model, self.processor, batch, look, maps)
 
     @torch.inference_mode()
-    def _cautioned(self, run: Answering, samples: Sequence[Sample]) -> list[GroundedAnswer]:
+    def _cautioned(self, run: Any, samples: Sequence[Sample]) -> list[GroundedAnswer]:
+        if self.engine:
+            answers: list[GroundedAnswer] = run.answers()
+            return answers
         reasons = cautions(samples, run.batch, self.model, self.processor)
         return with_cautions(run.answers(), reasons)
 
@@ -150,7 +153,7 @@ def load(
     Raises:
         WeightsError: no model there, or any missing, unexpected or wrongly shaped tensor.
     """
-    opened = open_model(model)
+    opened = open_model(model, dtype)
     reasoner = Reasoner(
         opened.model, opened.processor, name=opened.name, fingerprint=opened.fingerprint
     )

@@ -8,13 +8,31 @@ from deixis.structures.images import ImageSet
 from deixis.structures.numbering import frame_key
 from deixis.structures.prompts import Box, Point, Prompt
 
+LONGEST = 20_000  # characters of a question
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """What a person asks: text, and what they point at. ``[2]`` or ``[cup]`` names a prompt."""
+    """What a person asks: text, and what they point at. ``[2]`` or ``[cup]`` names a prompt.
+
+    Raises:
+        DataError: the text is too long, or holds what UTF-8 cannot write.
+    """
 
     text: str
     prompts: tuple[Prompt, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.text) > LONGEST:
+            raise DataError(
+                f"question: expected at most {LONGEST} characters, got {len(self.text)}. "
+                f"Ask for less."
+            )
+        if any("\ud800" <= letter <= "\udfff" for letter in self.text):
+            raise DataError(
+                "question: expected text in UTF-8, got bytes that are not. "
+                "Set the terminal or the file to UTF-8."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,40 +1,61 @@
 """What a trained model must know about itself: which pictures are familiar, and how sure is sure.
 
 Both are measured after training, on worlds that training did not draw, and kept with the weights.
+A model that has been trained already learns anew which pictures are familiar, and only this, by
+
+    python -m deixis.training.calibration FOLDER NEW
 """
 
-from collections.abc import Iterator, Mapping
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from deixis.language.generate import read_prefix
+from deixis.models.deixis import DeixisModel
+from deixis.models.deixis_config import DeixisConfig
+from deixis.models.released import load_strictly, open_model, read_tensors
 from deixis.nn.familiar import describe
 from deixis.processing.batch import Batch
 from deixis.processing.deixis import DeixisProcessor
+from deixis.processing.pixels import place_frame
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
+from deixis.structures.images import Frame
 from deixis.structures.samples import Sample
+from deixis.training.checkpoints import replacing
+from deixis.training.strangers import stranger, worn
 
 SEED = 2**51  # worlds of the split "val" that only calibration draws
-FAMILIAR = {"refer": 300, "multi": 150, "clip": 60, "region": 150, "plain": 150}
+FAMILIAR = {"refer": 700, "multi": 350, "clip": 150, "region": 350, "plain": 350, "absent": 350}
+STRANGERS = 3000  # pictures that are no scenes
 SURE = {"absent": 600, "refer": 200, "multi": 100, "many": 100}
+JUDGES = "familiar."  # tensors that say which pictures are familiar
 TOGETHER = 32  # questions
 FRAMES_PER_CLIP = 4
-MARGIN = 2.5  # most photographs lie far beyond; see docs/roadmap.md
 
 
 def calibrate(model: Any, processor: DeixisProcessor) -> dict[str, float]:
     """Set the model's familiar pictures and its presence threshold; return what was found."""
     model.eval()
     with torch.inference_mode():
-        limit = measure_familiar(model, processor)
         found, absent = presences(model, processor)
+    strange = measure_familiar(model, processor)
     threshold, error = best_threshold(found, absent)
     model.config.presence_threshold = threshold
-    return {"familiar_limit": limit, "presence_threshold": threshold, "presence_error": error}
+    return {
+        "scenes_found_strange": strange,
+        "presence_threshold": threshold,
+        "presence_error": error,
+    }
 
 
 def samples_of(tasks: Mapping[str, int]) -> Iterator[Sample]:
@@ -46,12 +67,36 @@ def samples_of(tasks: Mapping[str, int]) -> Iterator[Sample]:
 
 
 def measure_familiar(model: Any, processor: DeixisProcessor) -> float:
-    """Keep what frames of our scenes look like, and how strange the strangest in a thousand is."""
+    """Let the model's judges of pictures learn scenes and strangers; return the share of other
+    scenes, worn by mails and screens, that they find strange."""
+    canvas, random = processor.config.canvas, np.random.default_rng(SEED)
+    scenes = [frame.pixels for frame in frames_of(FAMILIAR)]
+    learned, held = scenes[::2], scenes[1::2]
+    known = [*learned, *(worn(pixels, random) for pixels in learned * 2)]
+    strange = [stranger(random) for _ in range(STRANGERS)]
+    strange = [worn(pixels, random) for pixels in strange]
+    judges = model.familiar.cpu()
+    judges.learn(described(known, canvas), described(strange, canvas), seed=SEED)
+    clean, used = described(held, canvas), [worn(pixels, random) for pixels in held * 2]
+    found = float(judges.limit(clean, described(used, canvas)))
+    judges.to(model.device)
+    return found
+
+
+def frames_of(tasks: Mapping[str, int]) -> Iterator[Frame]:
+    """Yield frames of so many questions of each task, of a clip some."""
+    for sample in samples_of(tasks):
+        yield from sample.images[:: max(1, len(sample.images) // FRAMES_PER_CLIP)]
+
+
+def described(pictures: Sequence[np.ndarray], canvas: tuple[int, int]) -> Tensor:
+    """Return the statistics (N, K) of pictures (H, W, 3) as they lie on a canvas."""
     rows = []
-    for sample in samples_of(FAMILIAR):
-        pixels = processor.encode([sample]).pixels
-        rows.append(describe(pixels[:: max(1, len(pixels) // FRAMES_PER_CLIP)]))
-    return float(model.familiar.learn(torch.cat(rows).to(model.device), MARGIN))
+    for pixels in pictures:
+        placed, placement = place_frame(Frame.from_array(pixels), canvas)
+        height, width = placement.resized
+        rows.append(describe(placed[None, :, :height, :width]))
+    return torch.cat(rows)
 
 
 def presences(model: Any, processor: DeixisProcessor) -> tuple[Tensor, Tensor]:
@@ -90,3 +135,36 @@ def best_threshold(found: Tensor, absent: Tensor) -> tuple[float, float]:
     invented = (absent[None] > steps[:, None]).float().mean(1)
     worse = torch.maximum(missed, invented)
     return float(steps[worse == worse.min()].mean()), float(worse.min())
+
+
+def renew(folder: Path, new: Path) -> float:
+    """Write a trained model anew with judges of pictures that have learned anew.
+
+    All its other tensors stay as they are, to the last bit; it may have been trained when the
+    judges were others.
+
+    Returns:
+        The share of scenes that they find strange.
+
+    Raises:
+        WeightsError: no model there, or tensors that do not fit its config.
+    """
+    tensors, _ = read_tensors(folder)
+    config = DeixisConfig.from_dict(json.loads((folder / "config.json").read_text("utf-8")))
+    model = DeixisModel(config)
+    judges = {k: v for k, v in model.state_dict().items() if k.startswith(JUDGES)}
+    kept = {k: v for k, v in tensors.items() if not k.startswith(JUDGES)}
+    load_strictly(model, {**kept, **judges}, folder)
+    strange = measure_familiar(model, DeixisProcessor.from_pretrained(folder, config))
+    judges = {k: v for k, v in model.state_dict().items() if k.startswith(JUDGES)}
+    with replacing(new) as place:
+        shutil.copytree(
+            folder, place, ignore=shutil.ignore_patterns("*.safetensors*"), dirs_exist_ok=True
+        )
+        save_file({**kept, **judges}, place / "model.safetensors")
+        open_model(place)
+    return strange
+
+
+if __name__ == "__main__":
+    print(f"scenes found strange: {renew(Path(sys.argv[1]), Path(sys.argv[2])):.4f}")

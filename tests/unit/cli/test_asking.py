@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from deixis.cli.asking import (
-    LONGEST,
     Asked,
     check_folder,
     check_settings,
@@ -14,6 +13,7 @@ from deixis.cli.asking import (
 )
 from deixis.errors import ConfigError, DataError
 from deixis.structures.prompts import Box, Point, Region
+from deixis.structures.samples import LONGEST
 
 
 @pytest.fixture

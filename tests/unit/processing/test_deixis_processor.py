@@ -150,13 +150,39 @@ def test_names_become_numbers_and_prompts_that_no_word_mentions_come_first(proce
     assert (batch.prompts.coords[:, 0, 0] * 9).round().tolist() == [1, 3, 2, 4]
 
 
-def test_a_question_of_any_length_is_cut_and_keeps_only_slots_that_are_left(processor):
+def test_of_a_question_that_is_too_long_whole_sentences_are_read_and_what_is_pointed_at(processor):
     point = Point(image=0, x=1, y=1, object_id=1)
     long = "why not? " * 1200
-    batch = processor.encode([ask([picture(9, 9)], long + "[1]", point)])
+    batch = processor.encode([ask([picture(9, 9)], long + "[1]", point), ask([picture(9, 9)])])
+    assert batch.shortened == (True, False)
+    assert processor.config.most_question - 8 < batch.question.shape[1]
+    assert batch.question.shape[1] <= processor.config.most_question
+    start, text = said(processor, batch, 0).split("?", 1)
+    assert start == "[1]"
+    assert set(text.split("?")) == {" why not", ""}  # no sentence is cut
+    assert len(batch.prompts.row) == 1
+
+
+@pytest.mark.parametrize("text", ["zebra " * 1000, "Hi. " + "zebra " * 1000])
+def test_where_one_sentence_is_too_long_whole_words_are_read(processor, text):
+    batch = processor.encode([ask([picture(9, 9)], text)])
+    words = said(processor, batch, 0).split()
+    assert batch.shortened == (True,)
+    assert text.lower().split()[: len(words)] == words
+    assert batch.question.shape[1] > processor.config.most_question - 8
+
+
+def test_where_one_word_is_too_long_whole_letters_are_read(processor):
+    batch = processor.encode([ask([picture(9, 9)], "\N{SNOWMAN}" * 1000)])
+    assert set(said(processor, batch, 0)) == {"\N{SNOWMAN}"}
+
+
+def test_more_prompts_than_a_question_can_hold_are_cut_too(processor):
+    points = [Point(image=0, x=1, y=1, object_id=i) for i in range(1, 300)]
+    batch = processor.encode([ask([picture(9, 9)], "what?", *points)])
+    assert batch.shortened == (True,)
     assert batch.question.shape[1] == processor.config.most_question
-    assert len(batch.prompts.row) == 0
-    assert len(processor.encode([ask([picture(9, 9)], long, point)]).prompts.row) == 1
+    assert 0 < len(batch.prompts.row) < 300
 
 
 def test_typed_special_tokens_make_no_slots(processor):

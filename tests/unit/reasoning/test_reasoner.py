@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from deixis.errors import DataError
-from deixis.reasoning import answering
-from deixis.reasoning import reasoner as reasoner_file
+from deixis.reasoning import answering, looking
 from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Region
-from deixis.structures.samples import Question, Sample
+from deixis.structures.samples import LONGEST, Question, Sample
 
 
 def picture(seed: int, height: int = 64, width: int = 64) -> Frame:
@@ -170,14 +170,11 @@ def test_images_that_several_questions_share_are_encoded_once(reasoner, encoded)
 
 
 def test_looks_are_kept_within_a_bound_and_the_oldest_go_first(reasoner, encoded, monkeypatch):
-    monkeypatch.setattr(reasoner_file, "KEPT_FRAMES", 5)
+    monkeypatch.setattr(looking, "WHOLE", 5)
     sets = [ImageSet.pictures([picture(2 * i), picture(2 * i + 1)]) for i in range(3)]
     for images in (*sets[:2], sets[0], sets[2], sets[0], sets[1]):
         reasoner.answer(images, "what is this?")
     assert encoded == [2] * 4  # first, second, third; the second had to go for the third
-    reasoner.answer(clip(6), "what is this?")
-    reasoner.answer(clip(6), "what is this?")
-    assert encoded[4:] == [6, 6]  # too many to be kept at all
 
 
 # -- long clips -------------------------------------------------------------------------------
@@ -185,9 +182,8 @@ def test_looks_are_kept_within_a_bound_and_the_oldest_go_first(reasoner, encoded
 
 def lengthen(monkeypatch, chunk: int) -> None:
     """Let clips be long from five frames on, and look at a few frames at a time."""
-    monkeypatch.setattr(reasoner_file, "LONG", 4)
-    monkeypatch.setattr(reasoner_file, "KEPT_FRAMES", 3)
-    monkeypatch.setattr(reasoner_file, "CHUNK", chunk)
+    monkeypatch.setattr(looking, "WHOLE", 4)
+    monkeypatch.setattr(looking, "CHUNK", chunk)
     monkeypatch.setattr(answering, "CHUNK", chunk)
 
 
@@ -220,25 +216,28 @@ def test_a_long_clip_is_answered_as_if_it_were_short(tiny, long_samples, monkeyp
         expect_alike(reasoner.answer_batch([sample])[0], expected)
 
 
-def test_of_a_long_clip_only_frames_with_prompts_keep_their_maps(
-    reasoner, long_samples, monkeypatch
-):
-    lengthen(monkeypatch, 3)
-    sample = long_samples[4]
-    look = reasoner._look([sample], reasoner.processor.encode([sample]))
-    assert look.kept.tolist() == [-1, -1, 0, -1, -1, -1, 1, -1]
-    assert len(look.fine) == len(look.words) == len(look.proposals.masks) == 2
-    assert len(look.observed) == 8
-
-
-def test_a_long_clip_is_encoded_once_and_again_only_where_masks_are_drawn(
+def test_a_long_clip_is_encoded_once_and_again_only_where_something_is_drawn(
     reasoner, long_samples, monkeypatch, encoded
 ):
     lengthen(monkeypatch, 3)
     answers = [reasoner.answer_batch([sample])[0] for sample in long_samples[:4]]
-    pointed = sum(bool(a.targets) for a in answers)
-    assert 4 * 8 <= sum(encoded) <= (4 + pointed) * 8 + 8
+    drawn = {frame for a in answers for t in a.targets for frame in t.masks}
+    assert 0 < len(drawn) <= 8
+    assert 8 + len(drawn) <= sum(encoded) <= 8 + 8
     assert max(encoded) <= 3
+
+
+def test_asking_again_about_a_long_clip_encodes_nothing(
+    reasoner, long_samples, monkeypatch, encoded
+):
+    lengthen(monkeypatch, 3)
+    first = [reasoner.answer_batch([sample])[0] for sample in long_samples[1:5]]
+    assert any(len(t.masks) > 1 for a in first for t in a.targets)
+    encoded.clear()
+    again = [reasoner.answer_batch([sample])[0] for sample in long_samples[1:5]]
+    assert encoded == []
+    for one, other in zip(again, first, strict=True):
+        expect_alike(one, other)
 
 
 # -- sizes ------------------------------------------------------------------------------------
@@ -257,6 +256,38 @@ def test_a_question_of_ten_thousand_characters_is_answered(reasoner):
     images = ImageSet.pictures([picture(0)])
     for text in ("x" * 10_000, "where is the mug? " * 600, "\N{SNOWMAN} " * 5_000, ""):
         assert isinstance(reasoner.answer(images, text), GroundedAnswer)
+
+
+def test_of_a_question_that_is_too_long_the_answer_says_so(reasoner):
+    images = ImageSet.pictures([picture(0)])
+    most = reasoner.model.config.most_question
+    assert "the beginning" not in (reasoner.answer(images, "where is it? " * (most // 8)).caution)
+    assert "only the beginning was read" in reasoner.answer(images, "where is it? " * most).caution
+
+
+def test_a_question_beyond_all_bounds_is_refused_and_nothing_is_noted(reasoner):
+    images = ImageSet.pictures([picture(0)])
+    with pytest.raises(DataError, match=f"question: expected at most {LONGEST} characters, got 2"):
+        reasoner.answer(images, "x" * (LONGEST + 1), [Point(image=0, x=1, y=1, name="cup")])
+    with pytest.raises(DataError, match=r"question: expected text in UTF-8"):
+        next(reasoner.stream(images, "caf\udce9"))
+    (known,) = reasoner.memory.register([Point(image=0, x=1, y=1)], images)
+    assert known.object_id == 1
+
+
+def test_tokens_of_questions_and_of_padding_are_never_written(make_tiny):
+    model, processor = make_tiny()
+    words = processor.vocabulary
+    unsaid = [words.pad, words.bos, words.ref, words.mem, words.answer]
+    surplus = list(range(len(words), model.config.text_config.vocab_size))
+    with torch.no_grad():
+        model.speech.embeddings.weight[unsaid + surplus] *= 30  # louder than all others
+    images = ImageSet.pictures([picture(0), picture(1)])
+    run = Reasoner(model, processor, name="loud")._run([ask(images, "what is this?")])
+    for _ in run.steps():
+        pass
+    assert len(run.written[0]) > 0
+    assert not set(run.written[0]) & {*unsaid, *surplus}
 
 
 def test_answers_are_no_longer_than_the_config_says(reasoner, together):

@@ -8,7 +8,7 @@ from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Region
-from deixis.structures.samples import Question, Sample
+from deixis.structures.samples import LONGEST, Question, Sample
 
 FRAME = Frame.from_array(np.zeros((20, 30, 3), np.uint8))
 IMAGES = ImageSet.join([ImageSet.pictures([FRAME]), ImageSet.clip([FRAME, FRAME], [0, 1])])
@@ -62,3 +62,14 @@ def test_a_prompt_that_does_not_fit_is_refused(prompt, message):
 def test_a_true_mask_that_does_not_fit_is_refused(masks, message):
     with pytest.raises(DataError, match=message):
         sample(masks=masks)
+
+
+def test_a_question_has_a_longest_length():
+    assert len(Question(text="x" * LONGEST).text) == LONGEST
+    with pytest.raises(DataError, match=rf"at most {LONGEST} characters, got {LONGEST + 1}\. Ask"):
+        Question(text="x" * (LONGEST + 1))
+
+
+def test_a_question_is_text_that_utf8_can_write():
+    with pytest.raises(DataError, match=r"question: expected text in UTF-8"):
+        Question(text="caf\udce9")

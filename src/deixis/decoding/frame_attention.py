@@ -67,15 +67,14 @@ class RotaryAttention(nn.Module):
 def turn(rows: Tensor, table: Tensor) -> Tensor:
     """Return rows (..., P, d) with each pair of channels turned by angles (P, d / 2)."""
     with exactly(rows.device):
-        even, odd = rows.float().unflatten(-1, (-1, 2)).unbind(-1)
-        cos, sin = table.cos(), table.sin()
-        turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
-        return turned.flatten(-2).to(rows.dtype)
+        pairs = torch.view_as_complex(rows.float().unflatten(-1, (-1, 2)).contiguous())
+        turned = pairs * torch.polar(torch.ones_like(table), table)
+        return torch.view_as_real(turned).flatten(-2).to(rows.dtype)
 
 
 def axial_angles(size: tuple[int, int], width: int, theta: float, device: torch.device) -> Tensor:
     """Return (h * w, width / 2): half of the angles tell the column, half the row."""
-    rates = theta ** -(torch.arange(0, width, 4, device=device, dtype=torch.float32) / width)
+    rates = 1 / theta ** (torch.arange(0, width, 4, device=device, dtype=torch.float32) / width)
     place = torch.arange(size[0] * size[1], device=device)
     column, row = place % size[1], place // size[1]
     return torch.cat([column[:, None] * rates, row[:, None] * rates], 1)

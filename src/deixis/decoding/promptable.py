@@ -8,6 +8,7 @@ are four times as fine.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,10 +75,13 @@ class Promptable(nn.Module):
 
     def __init__(self, config: Sam2VideoConfig) -> None:
         super().__init__()
-        width = config.vision_config.fpn_hidden_size
-        self.vision = AutoModel.from_config(config.vision_config)
-        self.prompts = PromptCodes(width, int(config.image_size))
-        self.mask_decoder = Sam2VideoMaskDecoder(config.mask_decoder_config)
+        vision: Any = config.vision_config
+        decoder: Any = config.mask_decoder_config
+        side: Any = config.image_size
+        self.vision = AutoModel.from_config(vision)
+        self.prompts = PromptCodes(vision.fpn_hidden_size, side)
+        decoder._attn_implementation = config._attn_implementation or "sdpa"
+        self.mask_decoder = Sam2VideoMaskDecoder(decoder)
 
     def look(self, pixels: Tensor) -> FrameFeatures:
         """Return the features of frames (S, 3, H, W)."""

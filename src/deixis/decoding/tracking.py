@@ -1,9 +1,9 @@
 """Frame memory with a bound: masks of all objects along a clip of any length.
 
 SAM 2's tracking (arXiv:2408.00714) as UniPixel uses it (arXiv:2509.18094; specification 5.2): the
-first frame is drawn from hidden tokens; each later one from its features and what was drawn in the
-first frame, the last six, and pointers to the last fifteen. Nothing older is kept. All objects of an
-answer are rows of one batch, and the image encoder sees each frame once.
+first frame is drawn from hidden tokens; each later one from its features, the masks of the first
+frame and of the last six, and pointers to the last fifteen. Nothing older is kept. All objects of
+an answer are rows of one batch, and the image encoder sees each frame once.
 
 Shapes: O objects, C width, m memory width, h w cells of the grid, K rows of memory.
 """
@@ -11,6 +11,7 @@ Shapes: O objects, C width, m memory width, h w cells of the grid, K rows of mem
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -86,7 +87,8 @@ class Tracker(nn.Module):
 
     def __init__(self, config: Sam2VideoConfig, *, still_rotation: bool = False) -> None:
         super().__init__()
-        width = config.vision_config.fpn_hidden_size
+        vision: Any = config.vision_config
+        width = vision.fpn_hidden_size
         memory_width = config.memory_encoder_output_channels
         self.config = config
         self.sam = Promptable(config)
@@ -165,7 +167,7 @@ class Tracker(nn.Module):
     # -- looking back --------------------------------------------------------------------------
 
     def recall(self, frame: FrameFeatures, memory: FrameMemory) -> Tensor:
-        """Return (O, C, h, w): features of one frame, mixed with what each object's memory holds."""
+        """Return (O, C, h, w): a frame's features, mixed with what each object's memory holds."""
         assert memory.first.masks is not None
         masks = torch.stack([memory.first.masks, *memory.recent], 1)  # (O, n, m, h, w)
         rows = masks.flatten(3).transpose(2, 3).flatten(1, 2)  # (O, n * h * w, m)
@@ -217,7 +219,7 @@ class Tracker(nn.Module):
 
     def masks_kept(self, frame: FrameFeatures, drawing: Drawing) -> Tensor:
         """Return (O, m, h, w): the masks of a frame as memory."""
-        config, side = self.config, int(self.config.image_size)
+        config, side = self.config, self.sam.prompts.canvas
         masks = F.interpolate(drawing.mask_logits[:, None], (side, side), mode="bilinear")
         masks = masks.sigmoid() * config.sigmoid_scale_for_mem_enc
         masks = (masks + config.sigmoid_bias_for_mem_enc).to(frame.coarse.dtype)

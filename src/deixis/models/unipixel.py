@@ -77,11 +77,12 @@ class UniPixelModel(PreTrainedModel):
     def __init__(self, config: UniPixelConfig) -> None:
         super().__init__(config)
         text: Any = config.text_config
+        sam: Any = config.sam_config
         width = text.hidden_size
         self.vision = Qwen2_5_VisionTransformerPretrainedModel._from_config(config.vision_config)
         self.merge = self.vision.merger.mlp  # after the regions have taken their features
         self.vision.merger.mlp = nn.Identity()
-        self.prompting = TimedPrompts(width, config.sam_width, int(config.sam_config.image_size))  # type: ignore[union-attr]
+        self.prompting = TimedPrompts(width, config.sam_width, int(sam.image_size))
         self.regions = RegionPrompts(config.merged_width, width)
         self.language = Qwen2_5_VLTextModel._from_config(config.text_config)
         self.final_norm = self.language.norm  # after the slots have taken their states
@@ -95,7 +96,7 @@ class UniPixelModel(PreTrainedModel):
             nn.GELU(),
             nn.Linear(width, config.sam_width * config.hidden_tokens),
         )
-        self.tracker = Tracker(config.sam_config, still_rotation=config.published_rotation)
+        self.tracker = Tracker(sam, still_rotation=config.published_rotation)
         self.post_init()
 
     def forward(self, batch: UniPixelBatch) -> Output:
@@ -123,9 +124,7 @@ class UniPixelModel(PreTrainedModel):
         if any(one is not None for one in batch.regions):
             mems = self.regions(self.pool(features, batch))
             prefix = filled(prefix, tokens == config.mem_token_id, mems, "<mem>")
-        return Seen(
-            prefix=prefix, held=batch.held, positions=batch.positions, features=features
-        )
+        return Seen(prefix=prefix, held=batch.held, positions=batch.positions, features=features)
 
     def pool(self, features: Tensor, batch: UniPixelBatch) -> Tensor:
         """Return (R, E): the mean features of each region and pair of frames that shows it."""
@@ -133,7 +132,9 @@ class UniPixelModel(PreTrainedModel):
             features = features[self.window_order(batch.grids)]
         counts = (batch.grids.prod(1) // self.vision.spatial_merge_unit).tolist()
         rows = zip(features.split(counts), batch.regions, strict=True)
-        return torch.cat([pool_touched(own, touched) for own, touched in rows if touched is not None])
+        return torch.cat(
+            [pool_touched(own, touched) for own, touched in rows if touched is not None]
+        )
 
     def window_order(self, grids: Tensor) -> Tensor:
         """Return (P,): the cells in the order in which the vision encoder works on them."""
@@ -169,9 +170,7 @@ class UniPixelModel(PreTrainedModel):
             use_cache=True,
         ).last_hidden_state
         position = seen.positions.masked_fill(~seen.held, -1).amax((0, 2))
-        return states, Reading(
-            cache=cache, held=seen.held, position=position, state=states[:, -1]
-        )
+        return states, Reading(cache=cache, held=seen.held, position=position, state=states[:, -1])
 
     def speak(self, hidden: Tensor) -> Tensor:
         """Return logits (..., V) of the next token."""
@@ -199,14 +198,10 @@ class UniPixelModel(PreTrainedModel):
         ]
         return gathered(tracks, slots.row, [len(clip) for clip in batch.clips])
 
-    def track(
-        self, hidden: Tensor, frames: Iterable[Tensor], length: int
-    ) -> Iterator[Drawing]:
+    def track(self, hidden: Tensor, frames: Iterable[Tensor], length: int) -> Iterator[Drawing]:
         """Yield the drawings of hidden tokens (O, K, C) along a clip; see ``Tracker.track``."""
         if len(hidden):
-            yield from self.tracker.track(
-                hidden, frames, length, alone=self.config.frames_alone
-            )
+            yield from self.tracker.track(hidden, frames, length, alone=self.config.frames_alone)
 
 
 def filled(prefix: Tensor, where: Tensor, values: Tensor, name: str) -> Tensor:

@@ -15,17 +15,8 @@ from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import (
 from deixis.errors import ConfigError
 
 RELEASED_TYPE = "pixel_qwen2_5_vl"  # what published folders call the family
-_TEXT_KEYS = (
-    "attention_dropout bos_token_id eos_token_id hidden_act hidden_size intermediate_size "
-    "layer_types max_position_embeddings max_window_layers num_attention_heads num_hidden_layers "
-    "num_key_value_heads pad_token_id rms_norm_eps rope_scaling rope_theta rope_parameters "
-    "sliding_window use_sliding_window vocab_size"
-).split()
-_VISION_KEYS = (
-    "depth fullatt_block_indexes hidden_act hidden_size in_channels intermediate_size num_heads "
-    "out_hidden_size patch_size spatial_merge_size temporal_patch_size tokens_per_second "
-    "window_size"
-).split()
+_TEXT_KEYS = {*Qwen2_5_VLTextConfig().to_dict(), "rope_scaling", "rope_theta"} - {"model_type"}
+_VISION_KEYS = {*Qwen2_5_VLVisionConfig().to_dict()} - {"model_type"}
 WINDOWS = (8, 4, 14, 7)  # of Hiera's stages, where a file does not say
 TRUNKS: dict[str, dict[str, Any]] = {  # Hiera by name, as in SAM 2.1's own files
     "sam2.1_hiera_t": {
@@ -121,8 +112,8 @@ class UniPixelConfig(PreTrainedConfig):
         text = dict(values.get("text_config") or values)
         vision = dict(values.get("vision_config") or {})
         return cls(
-            text_config={key: text[key] for key in _TEXT_KEYS if key in text},
-            vision_config={key: vision[key] for key in _VISION_KEYS if key in vision},
+            text_config={key: text[key] for key in sorted(_TEXT_KEYS) if key in text},
+            vision_config={key: vision[key] for key in sorted(_VISION_KEYS) if key in vision},
             sam_config=sam_config(
                 sam or named_sam(str(values.get("sam2_config"))), int(values["sam2_image_size"])
             ).to_dict(),

@@ -128,12 +128,12 @@ def our_tensors(published: Mapping[str, Tensor], where: str, *, tied: bool) -> d
             )
         ours[own] = tensor
     _check_whole(ours, where)
-    if tied and (words := ours.pop("lm_head.weight", None)) is not None:
-        if not torch.equal(words, ours[WORDS]):
-            raise WeightsError(
-                f"{where}: expected lm_head.weight equal to the embeddings, since config.json "
-                f"ties them, got another. Check that both files are of one release."
-            )
+    words = ours.pop("lm_head.weight", None) if tied else None
+    if words is not None and not torch.equal(words, ours[WORDS]):
+        raise WeightsError(
+            f"{where}: expected lm_head.weight equal to the embeddings, since config.json "
+            f"ties them, got another. Check that both files are of one release."
+        )
     return ours
 
 

@@ -73,7 +73,7 @@ class PromptCodes(nn.Module):
             coords = torch.cat([coords, coords.new_zeros(len(coords), 1, 2)], 1)
             labels = torch.cat([labels, labels.new_full((len(labels), 1), NOT_A_POINT)], 1)
         codes = self.pe_layer((coords.float() + 0.5) / self.canvas)
-        kinds = torch.cat([kind.weight for kind in self.point_embeddings])
+        kinds = torch.cat(list(self.point_embeddings.parameters()))
         codes = codes + kinds[labels.long().clamp(min=0)]
         return torch.where((labels == NOT_A_POINT)[..., None], self.not_a_point_embed.weight, codes)
 

@@ -69,6 +69,19 @@ class RegionPrompts(nn.Module):
         return self.project(pooled)
 
 
+def whole_if_empty(masks: Tensor) -> Tensor:
+    """Return masks (T, O, H, W) in which an object that shows nowhere shows everywhere.
+
+    So the published object memory treats what could not be found.
+    """
+    nowhere = ~masks.bool().flatten(2).any(2).any(0)  # (O,)
+    return (
+        masks | nowhere[:, None, None]
+        if masks.dtype == torch.bool
+        else masks + nowhere.to(masks.dtype)[:, None, None]
+    )
+
+
 def pair_masks(masks: Tensor) -> Tensor:
     """Return (t, O, H, W): each mask of two frames united; an odd last frame stands twice.
 

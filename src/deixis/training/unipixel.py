@@ -50,12 +50,9 @@ def unipixel_losses(output: Output, batch: UniPixelBatch) -> UniPixelLosses:
     logits, labels = output.text_logits[:, :-1], batch.truth.labels[:, 1:]
     text = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100)
     masks = tuple(
-        _of_clip(track, truth)
-        for track, truth in zip(output.extra, batch.truth.masks, strict=True)
+        _of_clip(track, truth) for track, truth in zip(output.extra, batch.truth.masks, strict=True)
     )
-    return UniPixelLosses(
-        text=text, masks=masks, lengths=tuple(len(clip) for clip in batch.clips)
-    )
+    return UniPixelLosses(text=text, masks=masks, lengths=tuple(len(clip) for clip in batch.clips))
 
 
 def _of_clip(track: tuple[Drawing, ...], truth: Tensor) -> CandidateLosses | None:

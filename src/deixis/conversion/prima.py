@@ -146,9 +146,7 @@ def foresee(folder: Path, tower: bool) -> None:
 # -- which tensor is what ----------------------------------------------------------------------
 
 
-def _pieces(
-    headers: Mapping[str, Header], where: str
-) -> tuple[dict[str, Piece], dict[str, str]]:
+def _pieces(headers: Mapping[str, Header], where: str) -> tuple[dict[str, Piece], dict[str, str]]:
     """Return what the table explains, and what is dropped and why."""
     pieces, dropped, _, twice = explained(headers)
     for target, names in twice.items():
@@ -306,9 +304,7 @@ def _place_tokens(config: PrimaConfig, tokens: Mapping[str, int], source: Source
         setattr(config, key, tokens[name])
 
 
-def _files(
-    source: Source, tower: Source | None, tokens: Mapping[str, int]
-) -> dict[str, bytes]:
+def _files(source: Source, tower: Source | None, tokens: Mapping[str, int]) -> dict[str, bytes]:
     """Return both tokenizers' files."""
     if not (source.folder / "tokenizer.model").is_file():
         raise WeightsError(

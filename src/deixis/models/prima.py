@@ -27,6 +27,14 @@ PRESETS = {"prima_7b": prima_7b, "prima_v1_7b": prima_v1_7b, "prima_tiny": prima
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What each frame shows, whatever is asked: EVA's features (F, P, C), SAM's (F, C, h, w)."""
+
+    vision: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
     """All that is known of the images and the text before the language decoder reads.
 
@@ -89,16 +97,28 @@ class PrimaModel(PreTrainedModel):
         output = self.point(slots, seen)  # decoding: (M, h, w)
         return replace(output, text_logits=self.speak(hidden, seen))  # (B, N, V)
 
-    def see(self, batch: PrimaBatch) -> Seen:
-        """Look at the images of each set, ask them the question, and lay out what is read."""
-        features = self.vision(batch.pixels)  # (F, P, C)
+    def look(self, pixels: Tensor, canvas: Tensor) -> Look:
+        """Look at each frame alone, by EVA's view (F, 3, h, w) and SAM's (F, 3, H, W) of it."""
+        dtype = self.projection.weight.dtype
+        vision = self.vision(pixels.to(dtype))  # (F, P, C)
+        return Look(vision=vision, masks=self.decoding.look(canvas.to(dtype)))
+
+    def see(self, batch: PrimaBatch, look: Look | None = None) -> Seen:
+        """Look at the images of each set, ask them the question, and lay out what is read.
+
+        Args:
+            batch: the questions.
+            look: what ``look`` has seen in its frames, where that is known.
+        """
+        look = look or self.look(batch.pixels, batch.canvas)
+        features = look.vision  # (F, P, C)
         queries = self.relation.relate(*by_set(features, batch.layout))  # (G, Q, E)
         asked, there = self.ask(queries, features, batch)  # (X, Q + T, E)
         rows = self.projection(asked[there])  # (Y, D)
         lengths = token_lengths(batch, there)  # (B, N)
         words = self.language.get_input_embeddings()(batch.tokens.masked_fill(batch.images, 0))
         return Seen(
-            features=self.decoding.look(batch.canvas),
+            features=look.masks,
             embedded=splice_rows(words, lengths, batch.images, rows),
             lengths=lengths,
             num_images=int(batch.layout.num_images.max()),

@@ -37,6 +37,7 @@ _NAMED = re.compile(r"image\s*(\d+)", re.IGNORECASE)
 _NAMES_AFTER_MARKS = re.compile(
     rf"(?<=[{CLOSE}{SEG}])(\s*\(\s*image\s*\d+\s*\)*)+", re.IGNORECASE
 )
+_UNFINISHED_NAME = re.compile(rf"(?<=[{CLOSE}{SEG}])\s*(?:\([^)]*)?$")
 _SPACE_AFTER_MARK = re.compile(rf"(?<=[{CLOSE}{SEG}])\s+(?=[,.;:!?)'])")
 _NUMBER_OF_PHRASE = re.compile(r"_\d+\b")
 
@@ -172,6 +173,14 @@ class PrimaWords:
             for column, image, owner in zip(columns, images, owners, strict=True)
         )
         return Spoken(text=text, phrases=phrases, slots=slots)
+
+    def so_far(self, ids: Sequence[int]) -> str:
+        """Return the text of an answer that is being written, as far as nothing can change it:
+        without a phrase that is still open or an image name that is not whole."""
+        raw, _ = self._raw(ids)
+        if raw.rfind(OPEN) > raw.rfind(CLOSE):
+            raw = raw[: raw.rfind(OPEN)]
+        return _without_marks(_UNFINISHED_NAME.sub("", raw))[0]
 
     def _image(self, raw: str, at: int, count: int) -> int | None:
         """Return the image that the [SEG] at a place names: by its own name; else the image that

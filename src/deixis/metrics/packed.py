@@ -35,7 +35,7 @@ class PackedMasks:
         self.size = (int(pixels.shape[1]), int(pixels.shape[2]))
         words = -(-self.size[0] * self.size[1] // WORD)
         packed = np.zeros((len(pixels), words * WORD // 8), dtype=np.uint8)
-        rows = np.packbits(pixels.reshape(len(pixels), -1), axis=1)
+        rows = np.packbits(pixels.reshape(len(pixels), self.size[0] * self.size[1]), axis=1)
         packed[:, : rows.shape[1]] = rows
         self.words = packed.view(np.uint64)  # (N, V)
         self.areas = np.bitwise_count(self.words).sum(1, dtype=np.int64)

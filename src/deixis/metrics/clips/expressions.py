@@ -4,19 +4,20 @@ Tracks are lists of COCO RLE, or None, per frame. One expression is scored at a 
 bounded by one clip. Shapes: T frames of (H, W) pixels.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from deixis.errors import DataError, ShapeError
-from deixis.metrics.clips.davis import frame_f, frame_j
+from deixis.metrics.clips.davis import frame_f, frame_f_clean, frame_j
 from deixis.metrics.sums import FAILED, Tally
 from deixis.structures.masks import Mask
 
 MISSING = f"{FAILED}prediction missing"
 DECIMALS = 2  # of a percentage, as UniPixel's script for Ref-SAV and Ref-DAVIS17 prints it
 
+FrameF = Callable[[np.ndarray, np.ndarray], float]
 Track = Sequence[Mapping[str, Any] | None]
 
 
@@ -46,24 +47,32 @@ def summed_truth(tracks: Sequence[Track], size: tuple[int, int], frames: int) ->
     return total
 
 
-def clip_scores(true: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
+def clip_scores(
+    true: np.ndarray, predicted: np.ndarray, contour: FrameF = frame_f
+) -> tuple[float, float]:
     """Return (J, F) of one expression: the means over all frames (T, H, W), none left out."""
     pairs = list(zip(true.astype(bool), predicted.astype(bool), strict=True))
-    js, fs = [frame_j(*pair) for pair in pairs], [frame_f(*pair) for pair in pairs]
+    js, fs = [frame_j(*pair) for pair in pairs], [contour(*pair) for pair in pairs]
     return float(np.mean(js)), float(np.mean(fs))
 
 
-def measure(true: np.ndarray, predicted: np.ndarray | None) -> Tally:
+def measure(true: np.ndarray, predicted: np.ndarray | None, contour: FrameF = frame_f) -> Tally:
     """Tally one expression of a set; where the prediction is missing it scores 0, by name.
 
     Args:
         true: anything not 0 (T, H, W) is the target.
         predicted: the same of the prediction, or None.
+        contour: the boundary score of a frame.
     """
     if predicted is None:
         return Tally.of([("j", 0, 1), ("f", 0, 1), (MISSING, 1, 0)])
-    region, contour = clip_scores(true, predicted)
-    return Tally.of([("j", region, 1), ("f", contour, 1)])
+    scores = clip_scores(true, predicted, contour)
+    return Tally.of([("j", scores[0], 1), ("f", scores[1], 1)])
+
+
+def measure_clean(true: np.ndarray, predicted: np.ndarray | None) -> Tally:
+    """Tally one expression where the image's own edge bounds masks too."""
+    return measure(true, predicted, frame_f_clean)
 
 
 def result(tally: Tally) -> dict[str, float]:

@@ -34,7 +34,18 @@ def _pixellm() -> Family:
     return PixelLMConfig, PixelLM, PixelLMProcessor
 
 
-FAMILIES: dict[str, Callable[[], Family]] = {"deixis": _deixis, "pixellm": _pixellm}
+def _prima() -> Family:
+    from deixis.models.prima import PrimaConfig, PrimaModel
+    from deixis.processing.prima import PrimaProcessor
+
+    return PrimaConfig, PrimaModel, PrimaProcessor
+
+
+FAMILIES: dict[str, Callable[[], Family]] = {
+    "deixis": _deixis,
+    "pixellm": _pixellm,
+    "prima": _prima,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +63,13 @@ class Opened:
     weights: Weights | None = None
 
 
-def open_model(model: str | Path) -> Opened:
+def open_model(model: str | Path, dtype: str | None = None) -> Opened:
     """Open a model of the package by name, or any by its folder.
+
+    Args:
+        model: a name, or a folder.
+        dtype: that a converted model gets in place of the one it is stored in; what its family
+            keeps exact stays so.
 
     Raises:
         WeightsError: no model there, another family, or weights that do not fit exactly.
@@ -85,7 +101,7 @@ def open_model(model: str | Path) -> Opened:
         load_strictly(built, tensors, folder)
     else:
         weights, fingerprint = map_weights(folder), _fingerprint(folder)
-        built = _built_around(weights.tensors, model_class, config, folder)
+        built = _built_around(weights, model_class, config, folder, dtype)
     processor = processor_class.from_pretrained(folder, config)
     return Opened(
         model=built, processor=processor, name=name, fingerprint=fingerprint, weights=weights
@@ -93,17 +109,17 @@ def open_model(model: str | Path) -> Opened:
 
 
 def _built_around(
-    tensors: Mapping[str, Tensor], model_class: Any, config: Any, folder: Path
+    weights: Weights, model_class: Any, config: Any, folder: Path, dtype: str | None
 ) -> Any:
     """Build a model of weights as they are stored, without a copy where the dtype is right."""
-    main = getattr(torch, str(config.dtype or "float32").removeprefix("torch."))
+    main = getattr(torch, str(dtype or config.dtype or "float32").removeprefix("torch."))
     exact = tuple(model_class._keep_in_fp32_modules_strict or ())
-    typed = {
-        name: tensor.to(torch.float32 if name.startswith(exact) else main)
-        if tensor.is_floating_point()
-        else tensor
-        for name, tensor in tensors.items()
-    }
+    typed: dict[str, Tensor] = {}
+    for name, tensor in weights.tensors.items():
+        wanted = torch.float32 if exact and name.startswith(exact) else main
+        typed[name] = tensor.to(wanted) if tensor.is_floating_point() else tensor
+        if typed[name] is not tensor:  # copied: the file's pages are not needed any more
+            weights.let_go()
     with _unfilled():
         built = model_class(config)
     load_strictly(built, typed, folder, assign=True)

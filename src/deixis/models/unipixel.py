@@ -23,7 +23,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
 )
 from transformers.vision_utils import get_vision_window_index
 
-from deixis.decoding.promptable import Drawing
+from deixis.decoding.promptable import Drawing, FrameFeatures
 from deixis.decoding.tracking import Tracker
 from deixis.errors import ShapeError
 from deixis.language.generate import Reading
@@ -200,8 +200,14 @@ class UniPixelModel(PreTrainedModel):
 
     def track(self, hidden: Tensor, frames: Iterable[Tensor], length: int) -> Iterator[Drawing]:
         """Yield the drawings of hidden tokens (O, K, C) along a clip; see ``Tracker.track``."""
+        yield from self.follow(hidden, self.tracker.looks(frames), length)
+
+    def follow(
+        self, hidden: Tensor, frames: Iterable[FrameFeatures], length: int
+    ) -> Iterator[Drawing]:
+        """Yield as ``track`` does, for frames that have been looked at."""
         if len(hidden):
-            yield from self.tracker.track(hidden, frames, length, alone=self.config.frames_alone)
+            yield from self.tracker.follow(hidden, frames, length, alone=self.config.frames_alone)
 
 
 def filled(prefix: Tensor, where: Tensor, values: Tensor, name: str) -> Tensor:

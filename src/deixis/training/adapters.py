@@ -37,6 +37,7 @@ def add_adapters(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none"
     )
     inject_adapter_in_model(config, module)
+    module.train(module.training)  # new parts begin in training, whatever the rest is in
 
 
 def merge_adapters(module: nn.Module) -> int:

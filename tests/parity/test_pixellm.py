@@ -267,7 +267,8 @@ def test_both_levels_of_clip_and_their_projections(recording, config, model, ima
     count = config.image_grid**2
     small = pooled(look.features[0], config.grid, config.image_grid)
     recording.close("vision", f"mm_projector_in_{count}", small, **STATES)
-    recording.close("vision", f"mm_projector_out_{count}", look.rows, **STATES)
+    recording.close("vision", f"mm_projector_out_{count}", model.projector(small), **STATES)
+    torch.testing.assert_close(look.rows[look.read], model.projector(small)[look.read])
 
 
 @torch.no_grad()
@@ -276,7 +277,10 @@ def test_what_the_language_decoder_reads(recording, model, look):
     mask = recording.tensor("vision", "attention_mask").bool()
     tokens, held = ids.expand(len(mask), -1), torch.ones(len(mask), len(ids), dtype=torch.bool)
     index = torch.arange(len(mask))
-    whole = Look(features=look.features, rows=look.rows, read=torch.ones_like(look.read))
+    small = pooled(look.features[0], model.config.grid, model.config.image_grid)
+    whole = Look(
+        features=look.features, rows=model.projector(small), read=torch.ones_like(look.read)
+    )
     full = model.lay_out(tokens, held, index, whole)
     theirs = recording.tensor("vision", "inputs_embeds")
     recording.close("vision", "inputs_embeds", full.embedded[: len(theirs)], **STATES)

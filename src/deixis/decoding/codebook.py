@@ -24,6 +24,7 @@ class CodebookConfig:
     # The paper learns the K weights. The released code keeps them in a plain list, so that they
     # stay 1 / (K * L) for ever; False gives exactly that, without an entry in the state dict.
     learnable_weights: bool = True
+    constant: float | None = None  # another weight than 1 / (K * L), where they are not learned
 
     def __post_init__(self) -> None:
         for name in ("levels", "tokens_per_level", "language_width", "decoder_width"):
@@ -76,4 +77,6 @@ class CodebookFusion(nn.Module):
         if self.config.learnable_weights:
             return self.weight
         levels, count = self.group
-        return tokens.new_full((count,), 1.0 if count == 1 else 1 / (count * levels))
+        released = 1.0 if count == 1 else 1 / (count * levels)
+        constant = self.config.constant
+        return tokens.new_full((count,), released if constant is None else constant)

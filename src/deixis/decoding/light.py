@@ -31,6 +31,7 @@ class LightConfig:
     mask_tokens: int = 4
     modulation: Modulation = "one_plus_sigmoid"
     learnable_fusion: bool = False  # the released code keeps 1 / L for ever
+    constant: float | None = None  # another weight of each level than 1 / L
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +88,7 @@ class LightPixelDecoder(nn.Module):
         )
         self.iou_prediction_head = SamFeedForward(width, width, config.mask_tokens, 3)
         if config.learnable_fusion:
-            self.gamma = nn.Parameter(torch.full((config.levels,), 1 / config.levels))
+            self.gamma = nn.Parameter(torch.full((config.levels,), self._weight))
 
     def forward(
         self, queries: Tensor, features: Sequence[Tensor], image_index: Tensor, prompts: PromptCodes
@@ -164,7 +165,12 @@ class LightPixelDecoder(nn.Module):
         """Return the weighted sum of the levels' logits (M, h_l, w_l) at the size of the last."""
         if self.config.learnable_fusion:
             return add_levels(levels, self.gamma)
-        return add_levels(levels, levels[0].new_full((len(levels),), 1 / len(levels)))
+        return add_levels(levels, levels[0].new_full((len(levels),), self._weight))
+
+    @property
+    def _weight(self) -> float:
+        constant = self.config.constant
+        return 1 / self.config.levels if constant is None else constant
 
 
 def _doubling(in_width: int, width: int) -> nn.Sequential:

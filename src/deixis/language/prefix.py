@@ -6,6 +6,7 @@ D language width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,10 +49,11 @@ def read_prefixes(
     )
     read_on(language, reading, embedded, held, positions)
     lengths = held.sum(1).tolist()
+    layers: list[Any] = list(cache.layers)
     return [
         Prefix(
-            keys=tuple(layer.keys[row, :, :length] for layer in cache.layers),
-            values=tuple(layer.values[row, :, :length] for layer in cache.layers),
+            keys=tuple(layer.keys[row, :, :length] for layer in layers),
+            values=tuple(layer.values[row, :, :length] for layer in layers),
             position=int(reading.position[row]),
             state=reading.state[row],
         )
@@ -61,8 +63,8 @@ def read_prefixes(
 
 def no_prefix(language: PreTrainedModel) -> Prefix:
     """Return a prefix without a column."""
-    weight = language.get_input_embeddings().weight
-    return Prefix(keys=(), values=(), position=-1, state=weight.new_zeros(weight.shape[1]))
+    table = language.get_input_embeddings().get_parameter("weight")
+    return Prefix(keys=(), values=(), position=-1, state=table.new_zeros(table.shape[1]))
 
 
 def go_on_from(language: PreTrainedModel, prefixes: Sequence[Prefix]) -> Reading:

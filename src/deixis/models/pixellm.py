@@ -39,7 +39,7 @@ class Look:
 
     Attributes:
         features: (L, I, P, E) CLIP's states, one set per level.
-        rows: (I, Q, D) what the language decoder reads of each image.
+        rows: (I, Q, D) what the language decoder reads of each image; zeros where it does not.
         read: (I, Q) bool, which of these hold something of the image.
     """
 
@@ -72,7 +72,7 @@ class PixelLM(PreTrainedModel):
     main_input_name = "batch"
     _supports_sdpa = True
     # Stored in float32 in the published checkpoints; masks keep that precision in any type.
-    _keep_in_fp32_modules_strict = ("codebook", "neck", "prompts", "pyramid")
+    _keep_in_fp32_modules_strict = ["codebook", "neck", "prompts", "pyramid"]  # noqa: RUF012
 
     def __init__(self, config: PixelLMConfig) -> None:
         super().__init__(config)
@@ -89,6 +89,7 @@ class PixelLM(PreTrainedModel):
                 language_width=width,
                 decoder_width=config.decoder_width,
                 learnable_weights=config.learnable_fusion,
+                constant=config.token_weight,
             )
         )
         self.neck = FeatureNeck(width, config.decoder_width)
@@ -103,6 +104,7 @@ class PixelLM(PreTrainedModel):
                 mask_tokens=config.mask_tokens,
                 modulation=config.modulation,
                 learnable_fusion=config.learnable_fusion,
+                constant=config.level_weight,
             )
         )
         self.post_init()
@@ -144,12 +146,11 @@ class PixelLM(PreTrainedModel):
         config = self.config
         patches = patch_mask(resized.to(pixels.device), config.canvas, config.grid)
         features = clip_levels(self.vision, pixels, patches, config.feature_layers)
-        side = config.image_grid
-        return Look(
-            features=features,
-            rows=self.projector(pooled(features[0], config.grid, side)),
-            read=pooled_mask(patches, side).flatten(1),
-        )
+        small = pooled(features[0], config.grid, config.image_grid)  # (I, Q, E)
+        read = pooled_mask(patches, config.image_grid).flatten(1)  # (I, Q)
+        told = self.projector(small[read])  # no padded token is projected
+        rows = told.new_zeros(*read.shape, told.shape[1])
+        return Look(features=features, rows=rows.index_put((read,), told), read=read)
 
     def lay_out(self, tokens: Tensor, held: Tensor, image: Tensor, look: Look) -> Laid:
         """Embed tokens (B, N), and put what is read of each row's image in its place."""
@@ -180,7 +181,7 @@ class PixelLM(PreTrainedModel):
 
     def queries(self, states: Tensor) -> Tensor:
         """Return one query per level (M, L, C) of the states (M, L * K, D) of groups."""
-        weight = self.codebook.project[0].weight
+        weight = next(self.codebook.parameters())
         return self.codebook(states.flatten(0, 1).to(weight.dtype))
 
     def pixel_features(self, look: Look) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import CLIPVisionConfig, LlamaConfig, PreTrainedConfig
 
+from deixis.decoding.pyramid import Modulation
 from deixis.errors import ConfigError
 
 # Keys of a published config.json that LLaMA's own config understands.
@@ -42,7 +43,9 @@ class PixelLMConfig(PreTrainedConfig):
         mask_tokens: candidate masks per target and level; only the first is drawn.
         modulation: the paper writes f * sigmoid(m), the released code f * (1 + sigmoid(m)).
         learnable_fusion: the paper learns the weights of tokens and levels; in the released
-            code they are the constants 1 / (K * L) and 1 / L.
+            code they are constants.
+        token_weight, level_weight: these constants; None is 1 / (K * L), 1 for a lone token, and
+            1 / L, as released.
         group_tokens: ids of [SEG0], [SEG1], ..., level by level.
         image_start_token, image_end_token: ids of <im_start> and <im_end>.
         malformed: "keep" uses the complete groups of an answer and reports the rest; "drop_all"
@@ -68,8 +71,10 @@ class PixelLMConfig(PreTrainedConfig):
         decoder_depth: int = 2,
         decoder_heads: int = 8,
         mask_tokens: int = 4,
-        modulation: str = "one_plus_sigmoid",
+        modulation: Modulation = "one_plus_sigmoid",
         learnable_fusion: bool = False,
+        token_weight: float | None = None,
+        level_weight: float | None = None,
         group_tokens: Sequence[int] = (32003, 32004, 32005, 32006, 32007, 32008),
         image_start_token: int = 32001,
         image_end_token: int = 32002,
@@ -82,7 +87,7 @@ class PixelLMConfig(PreTrainedConfig):
             vision_config = CLIPVisionConfig(**_without_type(vision_config))
         if isinstance(text_config, Mapping):
             text_config = LlamaConfig(**_without_type(text_config))
-        self.vision_config = vision_config or CLIPVisionConfig(**_CLIP_LARGE)
+        self.vision_config: Any = vision_config or CLIPVisionConfig(**_CLIP_LARGE)
         self.text_config = text_config or LlamaConfig(**_llama(32009, 4096, 11008, 32, 32))
         self.levels, self.tokens_per_level = levels, tokens_per_level
         self.feature_layers = list(feature_layers)
@@ -90,6 +95,7 @@ class PixelLMConfig(PreTrainedConfig):
         self.decoder_depth, self.decoder_heads = decoder_depth, decoder_heads
         self.mask_tokens, self.modulation = mask_tokens, modulation
         self.learnable_fusion = learnable_fusion
+        self.token_weight, self.level_weight = token_weight, level_weight
         self.group_tokens = list(group_tokens)
         self.image_start_token, self.image_end_token = image_start_token, image_end_token
         self.malformed = malformed

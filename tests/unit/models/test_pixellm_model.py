@@ -160,6 +160,15 @@ def test_the_switches_of_the_paper_change_what_is_drawn(make_pixellm):
     assert not torch.allclose(changed, published, atol=1e-3)
 
 
+@torch.no_grad()
+def test_constants_of_fusion_come_from_the_config(make_pixellm):
+    model, _ = make_pixellm(token_weight=0.7, level_weight=0.3)
+    fused = model.codebook.fuse(torch.ones(1, 2, 2, 1))
+    torch.testing.assert_close(fused, torch.full_like(fused, 1.4))
+    levels = [torch.ones(1, 2, 2), torch.ones(1, 4, 4)]
+    torch.testing.assert_close(model.pyramid.fuse(levels), torch.full((1, 4, 4), 0.6))
+
+
 def test_presets_have_their_sizes_and_their_config_survives_a_file(tmp_path):
     counts = {}
     for name, preset in PRESETS.items():

@@ -149,20 +149,7 @@ def published_config(
         ConfigError: group tokens that do not fill the levels, or values that make no PixelLM.
     """
     levels = int(values.get("image_feature_scale_num", 2))
-    names = [f"[SEG{i}]" for i in range(len(added_tokens))]
-    group = [added_tokens[name] for name in names if name in added_tokens]
-    group = group or [added_tokens[name] for name in ("[SEG]",) if name in added_tokens]
-    if not group or len(group) % levels:
-        raise ConfigError(
-            f"added tokens: expected [SEG0], [SEG1], ... to fill {levels} levels evenly, got "
-            f"{len(group)}. Take added_tokens.json of the same checkpoint."
-        )
-    missing = [name for name in ("<im_start>", "<im_end>") if name not in added_tokens]
-    if missing:
-        raise ConfigError(
-            f"added tokens: expected <im_start> and <im_end>, got no {missing[0]}. "
-            f"Take added_tokens.json of the same checkpoint."
-        )
+    group, start, end = _added_ids(added_tokens, levels)
     canvas = int(values.get("resize_vision_tower_size", 448))
     first = int(values.get("mm_vision_select_layer", -2))
     return PixelLMConfig(
@@ -176,9 +163,27 @@ def published_config(
         decoder_width=int(values.get("out_dim", 256)),
         decoder_mlp_width=decoder_mlp_width,
         group_tokens=group,
-        image_start_token=added_tokens["<im_start>"],
-        image_end_token=added_tokens["<im_end>"],
+        image_start_token=start,
+        image_end_token=end,
     )
+
+
+def _added_ids(added: Mapping[str, int], levels: int) -> tuple[list[int], int, int]:
+    """Return the ids of a group's tokens in order, of <im_start> and of <im_end>."""
+    names = ["[SEG]"] if "[SEG]" in added else [f"[SEG{i}]" for i in range(len(added))]
+    group = [added[name] for name in names if name in added]
+    if not group or len(group) % levels:
+        raise ConfigError(
+            f"added tokens: expected [SEG0], [SEG1], ... to fill {levels} levels evenly, got "
+            f"{len(group)}. Take added_tokens.json of the same checkpoint."
+        )
+    missing = [name for name in ("<im_start>", "<im_end>") if name not in added]
+    if missing:
+        raise ConfigError(
+            f"added tokens: expected <im_start> and <im_end>, got no {missing[0]}. "
+            f"Take added_tokens.json of the same checkpoint."
+        )
+    return group, added["<im_start>"], added["<im_end>"]
 
 
 _CLIP_LARGE: dict[str, Any] = {

@@ -34,6 +34,7 @@ from deixis.processing.unipixel_frames import (
     corners,
     frames_by_rate,
     most_pixels,
+    pair_masks,
     patchify,
     resize_frames,
     restore,
@@ -42,9 +43,11 @@ from deixis.processing.unipixel_frames import (
     sample_around,
     sample_frames,
     smart_resize,
+    touched_cells,
+    whole_if_empty,
 )
 from deixis.processing.unipixel_text import Turn, conversation, learned, odd_starts
-from deixis.prompting.regions import pair_masks, pool_touched, touched_cells, whole_if_empty
+from deixis.prompting.regions import pool_touched
 from deixis.training.unipixel import unipixel_losses
 
 pytestmark = pytest.mark.skipif(

@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
-from deixis.conversion import pixellm, prima
+from deixis.conversion import pixellm, prima, unipixel
 from deixis.conversion.recipe import Move, Plan, Source, check
 from deixis.conversion.shards import hand_back, opened
 from deixis.conversion.smoke import smoke_answer
@@ -54,6 +54,7 @@ class Recipe:
 RECIPES = {
     "pixellm": Recipe(plan=pixellm.plan, foresee=pixellm.foresee, parts=pixellm.PARTS),
     "prima": Recipe(plan=prima.plan, foresee=prima.foresee, parts=prima.PARTS),
+    "unipixel": Recipe(plan=unipixel.plan, foresee=unipixel.foresee, parts=unipixel.PARTS),
 }
 
 

@@ -123,8 +123,19 @@ class Tracker(nn.Module):
             length: frames of the clip; any number from 16 up means the same.
             alone: draw every frame from the hidden tokens, without memory.
         """
+        yield from self.follow(hidden, self.looks(frames), length, alone=alone)
+
+    def follow(
+        self,
+        hidden: Tensor,
+        frames: Iterable[FrameFeatures],
+        length: int,
+        *,
+        alone: bool = False,
+    ) -> Iterator[Drawing]:
+        """Yield as ``track`` does, for frames that have been looked at, one by one."""
         memory: FrameMemory | None = None
-        for index, frame in enumerate(self._one_by_one(frames)):
+        for index, frame in enumerate(frames):
             if memory is None or alone:
                 drawing = self.draw_first(frame, hidden)
             else:
@@ -138,7 +149,8 @@ class Tracker(nn.Module):
             else:
                 memory.add(kept)
 
-    def _one_by_one(self, frames: Iterable[Tensor]) -> Iterator[FrameFeatures]:
+    def looks(self, frames: Iterable[Tensor]) -> Iterator[FrameFeatures]:
+        """Yield the features of each frame of chunks (n, 3, H, W)."""
         for chunk in frames:
             seen = self.sam.look(chunk)
             yield from (seen[index : index + 1] for index in range(len(seen)))

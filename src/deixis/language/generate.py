@@ -60,7 +60,8 @@ def read_on(
 ) -> Tensor:
     """Read columns (B, T, D) that follow, held (B, T) from the left; return their states.
 
-    They stand one after the other, or at ``positions`` (B, T), which may pass places over.
+    They stand one after the other, or at ``positions`` (B, T), which may pass places over; or
+    (3, B, T) in time, height and width, of which the highest of the last column counts on.
     """
     before, after = reading.held.shape[1], embedded.shape[1]
     index = torch.arange(before + after, device=held.device)
@@ -78,7 +79,8 @@ def read_on(
     ).last_hidden_state
     count = held.sum(1)
     row = torch.arange(len(states), device=held.device)
-    final = positions[row, (count - 1).clamp(min=0)]
+    flat = positions.amax(0) if positions.dim() == 3 else positions
+    final = flat[row, (count - 1).clamp(min=0)]
     reading.position = torch.where(count > 0, final, reading.position)
     last = states[row, (count - 1).clamp(min=0)]
     reading.state = torch.where((count > 0)[:, None].to(last.device), last, reading.state)

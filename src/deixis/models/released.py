@@ -41,11 +41,23 @@ def _prima() -> Family:
     return PrimaConfig, PrimaModel, PrimaProcessor
 
 
+def _unipixel() -> Family:
+    from deixis.models.unipixel import UniPixelModel
+    from deixis.models.unipixel_config import UniPixelConfig
+    from deixis.processing.unipixel import UniPixelProcessor
+
+    return UniPixelConfig, UniPixelModel, UniPixelProcessor
+
+
 FAMILIES: dict[str, Callable[[], Family]] = {
     "deixis": _deixis,
     "pixellm": _pixellm,
     "prima": _prima,
+    "unipixel": _unipixel,
 }
+
+
+PUBLISHED = {"pixel_qwen2_5_vl": "unipixel"}  # model types that open without conversion
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +99,8 @@ def open_model(model: str | Path, dtype: str | None = None) -> Opened:
             f'model "{model}": expected a folder with config.json or one of: {names}, '
             f"got none that can be read. See: deixis models."
         ) from error
+    if family in PUBLISHED:
+        return _open_published(folder, values, dtype)
     if family not in FAMILIES:
         raise WeightsError(
             f'{config_file}: expected a model of {", ".join(FAMILIES)}, got "{family}". '
@@ -105,6 +119,24 @@ def open_model(model: str | Path, dtype: str | None = None) -> Opened:
     processor = processor_class.from_pretrained(folder, config)
     return Opened(
         model=built, processor=processor, name=name, fingerprint=fingerprint, weights=weights
+    )
+
+
+def _open_published(folder: Path, values: Mapping[str, Any], dtype: str | None) -> Opened:
+    """Open a folder in the layout in which its family publishes it."""
+    from deixis.models.unipixel_released import published_unipixel
+
+    _, model_class, processor_class = FAMILIES[PUBLISHED[str(values["model_type"])]]()
+    config, renamed = published_unipixel(folder, values)
+    weights = map_weights(folder)
+    weights.tensors = renamed(weights.tensors)
+    built = _built_around(weights, model_class, config, folder, dtype)
+    return Opened(
+        model=built,
+        processor=processor_class.from_pretrained(folder, config),
+        name=folder.name,
+        fingerprint=_fingerprint(folder),
+        weights=weights,
     )
 
 

@@ -52,6 +52,7 @@ class UniPixelConfig(PreTrainedConfig):
         text_config, vision_config: Qwen2.5-VL's language decoder and vision encoder.
         sam_config: SAM 2.1's.
         hidden_tokens: K, how many prompts of SAM one <seg> becomes.
+        most_answer: tokens of an answer at most.
         frames_alone: draw each frame for itself, without frame memory.
         aligned_pooling: pool <mem> tokens from features in the order of the mask. The published
             weights were trained with features in window order, hence not by default.
@@ -70,6 +71,7 @@ class UniPixelConfig(PreTrainedConfig):
     vision_config: dict | PreTrainedConfig | None = None
     sam_config: dict | PreTrainedConfig | None = None
     hidden_tokens: int = 2
+    most_answer: int = 512
     frames_alone: bool = False
     aligned_pooling: bool = False
     published_rotation: bool = False

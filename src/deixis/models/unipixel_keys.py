@@ -4,7 +4,7 @@ A published name is first brought to the layout in memory, then each rule is app
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -127,7 +127,7 @@ def our_tensors(published: Mapping[str, Tensor], where: str, *, tied: bool) -> d
                 f"Keep the files of one layout only."
             )
         ours[own] = tensor
-    _check_whole(ours, where)
+    check_whole(ours, where)
     words = ours.pop("lm_head.weight", None) if tied else None
     if words is not None and not torch.equal(words, ours[WORDS]):
         raise WeightsError(
@@ -137,12 +137,22 @@ def our_tensors(published: Mapping[str, Tensor], where: str, *, tied: bool) -> d
     return ours
 
 
-def _check_whole(ours: Mapping[str, Tensor], where: str) -> None:
+def check_whole(ours: Collection[str], where: str) -> None:
+    """Refuse what is no whole UniPixel, by its name.
+
+    Args:
+        ours: our names of the tensors that are there.
+        where: names the source in errors.
+
+    Raises:
+        WeightsError: a plain Qwen2.5-VL, the checkpoint of a training stage, or one without its
+            random matrices.
+    """
     draws = any(name.startswith("seg_head.") for name in ours)
     if WORDS in ours and not draws:
         raise WeightsError(
             f"{where}: expected a UniPixel model, got a plain Qwen2.5-VL without seg_head. "
-            f"Convert the folder of the released UniPixel weights."
+            f"Give the folder of the released UniPixel weights."
         )
     if WORDS not in ours:
         raise WeightsError(
@@ -151,7 +161,7 @@ def _check_whole(ours: Mapping[str, Tensor], where: str) -> None:
         )
     if lost := [name for name in BUFFERS if name not in ours]:
         raise WeightsError(
-            f"{where}: expected the three random matrices of prompts, got none of: "
+            f"{where}: expected the three random matrices of prompts, got none for "
             f"{', '.join(lost)}. Without them points and boxes mean other places; save them with "
             f"the weights."
         )

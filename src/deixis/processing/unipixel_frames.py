@@ -6,7 +6,7 @@ by torch as floats; torchvision is not needed.
 Shapes: T frames, H W pixels, t h w patches, S side of SAM's canvas, O objects.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import ceil, floor, sqrt
 
 import numpy as np
@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from deixis.errors import DataError, ShapeError
+from deixis.nn.shapes import expect_shape
 
 PATCH, MERGED, PAIR = 14, 28, 2  # pixels of a patch, of a merged cell; frames of a pair
 MIN_PIXELS = 128 * MERGED**2  # of one frame at inference
@@ -48,9 +49,26 @@ def sample_around(frames: Sequence[int], keep: int, count: int) -> list[int]:
             f"frame: expected one of the {len(frames)} frames of the clip, got {keep}. "
             f"Count from 0 among the frames that exist."
         )
-    chosen, place = sample_frames(len(frames), count), list(frames).index(keep)
-    nearest = min(range(len(chosen)), key=lambda i: abs(chosen[i] - place))
-    chosen[nearest] = place
+    return sample_with(len(frames), [list(frames).index(keep)], count)
+
+
+def sample_with(total: int, keep: Collection[int], count: int) -> list[int]:
+    """Return frames spread evenly over ``total``, among them those to keep.
+
+    Each of them takes the place of the nearest frame that need not be kept.
+
+    Raises:
+        DataError: more frames to keep than are taken.
+    """
+    chosen = sample_frames(total, count)
+    if len(set(keep)) > len(chosen):
+        raise DataError(
+            f"prompts: expected them on at most {len(chosen)} frames, which the model reads of a "
+            f"clip, got {len(set(keep))}. Ask in several turns."
+        )
+    for place in sorted(set(keep) - set(chosen)):
+        free = [i for i, one in enumerate(chosen) if one not in keep]
+        chosen[min(free, key=lambda i: abs(chosen[i] - place))] = place
     return chosen
 
 
@@ -143,6 +161,44 @@ def sam_frames(frames: np.ndarray | Tensor, side: int) -> Tensor:
 def sam_masks(masks: Tensor, side: int) -> Tensor:
     """Return (T, O, S, S) bool of masks (T, O, H, W): every pixel that a mask reaches."""
     return F.interpolate(masks.float(), (side, side), mode="bilinear", antialias=True) > 0
+
+
+def whole_if_empty(masks: Tensor) -> Tensor:
+    """Return masks (T, O, H, W) in which an object that shows nowhere shows everywhere.
+
+    So the published object memory treats what could not be found.
+    """
+    nowhere = ~masks.bool().flatten(2).any(2).any(0)  # (O,)
+    return (
+        masks | nowhere[:, None, None]
+        if masks.dtype == torch.bool
+        else masks + nowhere.to(masks.dtype)[:, None, None]
+    )
+
+
+def pair_masks(masks: Tensor) -> Tensor:
+    """Return (t, O, H, W): each mask of two frames united; an odd last frame stands twice.
+
+    Args:
+        masks: (T, O, H, W) bool or in [0, 1].
+    """
+    expect_shape("masks of a clip", masks, (None, None, None, None))
+    if len(masks) % 2:
+        masks = torch.cat([masks, masks[-1:]])
+    return masks.unflatten(0, (-1, 2)).amax(1)
+
+
+def touched_cells(masks: Tensor, size: tuple[int, int], cell: int) -> Tensor:
+    """Return (t, O, h, w) bool: which cells each mask touches, if only by the blur of resizing.
+
+    Args:
+        masks: (t, O, H, W), as ``pair_masks`` gives them.
+        size: (h, w).
+        cell: side of a cell in the pixels that masks are resized to.
+    """
+    pixels = (size[0] * cell, size[1] * cell)
+    resized = F.interpolate(masks.float(), pixels, mode="bilinear", antialias=True)
+    return F.max_pool2d(resized, cell) > 0
 
 
 def centre_point(mask: np.ndarray) -> tuple[int, int]:

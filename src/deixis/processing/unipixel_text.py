@@ -98,21 +98,28 @@ def region_prefix(shown: Mapping[int, Sequence[bool]], frames: int) -> str:
     return "\n".join([head, *lines]) + "\n"
 
 
-def refer(question: str, object_ids: Sequence[int]) -> str:
-    """Return a question whose first mention of each "[id]" is followed by its <ref> slot.
+def refer(question: str, prompts: Mapping[int, int]) -> tuple[str, list[int]]:
+    """Return a question whose first mention of each "[id]" is followed by its <ref> slots.
 
-    Objects that the question does not mention are mentioned before it. Slots stand in the order of
-    the text; ``mentioned`` tells it.
+    Objects that the question does not mention come before it.
+
+    Args:
+        question: what is asked.
+        prompts: object id -> how many points and boxes show it.
+
+    Returns:
+        The text, and the ids in the order in which their slots stand.
     """
-    missing = [f"[{i}] {REF}" for i in object_ids if f"[{i}]" not in question]
-    for object_id in object_ids:
-        question = question.replace(f"[{object_id}]", f"[{object_id}] {REF}", 1)
-    return " ".join([*missing, question])
-
-
-def mentioned(text: str) -> list[int]:
-    """Return the ids whose <ref> slots stand in a text, in their order."""
-    return [int(i) for i in re.findall(rf"\[(\d+)\] {re.escape(REF)}", text)]
+    places = {one: question.find(f"[{one}]") for one in prompts}
+    order = sorted(prompts, key=lambda one: places[one])  # what is not mentioned has place -1
+    before = []
+    for one in order:
+        shown = " ".join([f"[{one}]", *[REF] * prompts[one]])
+        if places[one] < 0:
+            before.append(shown)
+        else:
+            question = question.replace(f"[{one}]", shown, 1)
+    return " ".join([*before, question]), order
 
 
 def prefilled(object_ids: Sequence[int]) -> str:

@@ -9,7 +9,6 @@ of a clip, t pairs of them, O objects.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deixis.nn.shapes import expect_shape
@@ -67,44 +66,6 @@ class RegionPrompts(nn.Module):
         """Return (N, D) of pooled features (N, C), as ``pool_regions`` gives them."""
         expect_shape("pooled regions", pooled, (None, self.feature_width))
         return self.project(pooled)
-
-
-def whole_if_empty(masks: Tensor) -> Tensor:
-    """Return masks (T, O, H, W) in which an object that shows nowhere shows everywhere.
-
-    So the published object memory treats what could not be found.
-    """
-    nowhere = ~masks.bool().flatten(2).any(2).any(0)  # (O,)
-    return (
-        masks | nowhere[:, None, None]
-        if masks.dtype == torch.bool
-        else masks + nowhere.to(masks.dtype)[:, None, None]
-    )
-
-
-def pair_masks(masks: Tensor) -> Tensor:
-    """Return (t, O, H, W): each mask of two frames united; an odd last frame stands twice.
-
-    Args:
-        masks: (T, O, H, W) bool or in [0, 1].
-    """
-    expect_shape("masks of a clip", masks, (None, None, None, None))
-    if len(masks) % 2:
-        masks = torch.cat([masks, masks[-1:]])
-    return masks.unflatten(0, (-1, 2)).amax(1)
-
-
-def touched_cells(masks: Tensor, size: tuple[int, int], cell: int) -> Tensor:
-    """Return (t, O, h, w) bool: which cells each mask touches, if only by the blur of resizing.
-
-    Args:
-        masks: (t, O, H, W), as ``pair_masks`` gives them.
-        size: (h, w).
-        cell: side of a cell in the pixels that masks are resized to.
-    """
-    pixels = (size[0] * cell, size[1] * cell)
-    resized = F.interpolate(masks.float(), pixels, mode="bilinear", antialias=True)
-    return F.max_pool2d(resized, cell) > 0
 
 
 def pool_touched(features: Tensor, touched: Tensor) -> Tensor:

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from deixis.models.released import open_model
+from deixis.reasoning import looking
 from deixis.reasoning.answering import answering
 from deixis.reasoning.familiarity import cautions, with_cautions
 from deixis.reasoning.looking import Looking
 from deixis.reasoning.memory import ObjectMemory
 from deixis.reasoning.pixellm import PixelLMEngine
 from deixis.reasoning.prima import PrimaEngine
+from deixis.reasoning.unipixel import UniPixelEngine
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.opening import open_images
@@ -23,7 +25,11 @@ from deixis.structures.prompts import Prompt
 from deixis.structures.samples import Question, Sample
 
 # families that do not answer as ours does
-ENGINES: dict[str, Any] = {"pixellm": PixelLMEngine, "prima": PrimaEngine}
+ENGINES: dict[str, Any] = {
+    "pixellm": PixelLMEngine,
+    "prima": PrimaEngine,
+    "unipixel": UniPixelEngine,
+}
 
 
 class Reasoner:
@@ -88,12 +94,13 @@ class Reasoner:
 
     def answer_batch(self, samples: Sequence[Sample]) -> list[GroundedAnswer]:
         """Answer questions that do not know of each other, together; no memory."""
-        if not samples:
-            return []
-        run = self._run(samples)
-        for _ in run.steps():
-            pass
-        return self._cautioned(run, samples)
+        answers: list[GroundedAnswer] = []
+        for some in together(samples):
+            run = self._run(some)
+            for _ in run.steps():
+                pass
+            answers += self._cautioned(run, some)
+        return answers
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -143,6 +150,21 @@ class Reasoner:
             return answers
         reasons = cautions(samples, run.batch, self.model, self.processor)
         return with_cautions(run.answers(), reasons)
+
+
+def together(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    """Yield runs of questions whose frames can all keep their maps at once: what is drawn in more
+    frames is looked at twice. A longer clip is asked about alone, or with others about it."""
+    run: list[Sample] = []
+    frames: dict[int, int] = {}
+    for sample in samples:
+        more = {**frames, id(sample.images): len(sample.images)}
+        if run and len(more) > 1 and sum(more.values()) > looking.WHOLE:
+            yield run
+            run, more = [], {id(sample.images): len(sample.images)}
+        run, frames = [*run, sample], more
+    if run:
+        yield run
 
 
 def load(

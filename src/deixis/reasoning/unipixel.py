@@ -1,0 +1,364 @@
+"""Answers questions with UniPixel: prompts become masks, masks become tokens, tokens an answer.
+
+The published system runs twice over a clip: once to draw what prompts point at, once to answer
+with it. Here both are one request: the clip is seen once, and the language decoder reads it once
+and goes on from there (arXiv:2509.18094, object memory; specification section 7).
+
+Shapes: B rows, N tokens, D language width, M targets, K hidden tokens, C width of SAM, T frames,
+P merged cells.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deixis.decoding.promptable import Drawing, FrameFeatures
+from deixis.language.generate import Reading, foretell, read_on
+from deixis.language.prefix import Prefix, go_on_from, read_prefixes
+from deixis.models.unipixel import filled
+from deixis.processing.unipixel import ClipView, check_images, pointing
+from deixis.processing.unipixel_text import localize, prefilled, refer, region_prefix
+from deixis.prompting.regions import pool_touched
+from deixis.structures.answers import GroundedAnswer, Target
+from deixis.structures.images import ImageSet
+from deixis.structures.masks import Mask
+from deixis.structures.prompts import Box, Point
+from deixis.structures.samples import Sample
+
+KEPT_CLIPS = 2  # whose features are kept for further questions
+KEPT_FRAMES = 16  # of one clip, whose features for drawing are kept; 10 MB each in float32
+WISHES = re.compile(r"\b(segment\w*|masks?|outline|locali[sz]e)\b", re.IGNORECASE)
+NOTHING = "No mask was drawn: the model wrote no <seg> in its answer."
+
+Masks = dict[int, Mask]  # frame -> where an object is
+
+
+@dataclass(kw_only=True)
+class Known:
+    """What is known of one clip.
+
+    Attributes:
+        view: which frames are read. features: (P, E) of their merged cells.
+        head: the conversation up to the end of the clip, as the language decoder remembers it.
+        looks: features of all frames for drawing, if they are few.
+    """
+
+    images: ImageSet
+    view: ClipView
+    features: Tensor
+    head: Prefix
+    looks: list[FrameFeatures] = field(default_factory=list)
+
+
+class UniPixelEngine:
+    """Runs questions through one model, and remembers the last clips.
+
+    Args:
+        model: UniPixel.
+        processor: its words and sizes.
+    """
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model, self.processor = model, processor
+        self._known: OrderedDict[tuple[Any, ...], Known] = OrderedDict()
+
+    def forget(self) -> None:
+        """Forget all clips, since the model is no longer the same."""
+        self._known.clear()
+
+    @torch.inference_mode()
+    def run(self, samples: Sequence[Sample], *, live: bool = False) -> "UniPixelAnswering":
+        """Begin to answer questions together; masks are drawn when all words are written.
+
+        Raises:
+            DataError: what UniPixel cannot read.
+        """
+        del live  # all objects of an answer are drawn in one batch
+        rows = [self._row(sample) for sample in samples]
+        prefixes = [row.known.head for row in rows]
+        reading = go_on_from(self.model.language, prefixes)
+        self._read(reading, [row.ids for row in rows], [row.memory for row in rows])
+        return UniPixelAnswering(
+            model=self.model,
+            processor=self.processor,
+            engine=self,
+            rows=rows,
+            reading=reading,
+            written=[[] for _ in rows],
+        )
+
+    def _row(self, sample: Sample) -> "Row":
+        """Turn the prompts of a sample into masks, and these into what the question begins with."""
+        check_images(sample.images)
+        sparse, objects = pointing(sample)
+        known = self.see(sample.images, sorted({p.image for p in sparse} | _frames(objects)))
+        text = self.processor.typed(_with_ids(sample))
+        drawn = self.draw_prompts(known, text, sparse) if sparse else {}
+        objects |= {number: dict(target.masks) for number, target in drawn.items()}
+        ids, memory = self.processor.question(text), None
+        if objects:
+            touched = self.processor.regions(objects, sample.images, known.view)
+            shown = touched.flatten(2).any(2).T.tolist()
+            prefix = region_prefix(dict(zip(objects, shown, strict=True)), len(known.view.read))
+            ids = self.processor.question(prefix + text)
+            memory = self._memory(known, touched.to(self.model.device))
+        return Row(
+            known=known, ids=ids, memory=memory, drawn=drawn, wishes=bool(WISHES.search(text))
+        )
+
+    # -- vision ----------------------------------------------------------------------------------
+
+    def see(self, images: ImageSet, keep: Sequence[int] = ()) -> Known:
+        """Return what is known of a clip, frames of ``keep`` among those that are read."""
+        key = (tuple(frame.key for frame in images), self.processor.frames_read(images, keep))
+        if key not in self._known:
+            self._known[key] = self._new(images, keep)
+        self._known.move_to_end(key)
+        while len(self._known) > KEPT_CLIPS:
+            self._known.popitem(last=False)
+        return self._known[key]
+
+    def _new(self, images: ImageSet, keep: Sequence[int]) -> Known:
+        model, device = self.model, self.model.device
+        view = self.processor.view(images, keep)
+        grids = torch.tensor([view.grid], device=device)
+        patches = view.patches.to(device, model.dtype)
+        features = model.vision(patches, grid_thw=grids).pooler_output  # (P, E)
+        tokens = view.head[None].to(device)
+        where = tokens == model.config.video_token_id
+        embedded = model.language.embed_tokens(tokens)
+        embedded = filled(embedded, where, model.merge(features), "video")
+        held = torch.ones_like(tokens, dtype=torch.bool)
+        head = read_prefixes(model.language, embedded, held, view.positions.to(device))[0]
+        return Known(images=images, view=view, features=features, head=head)
+
+    def looks(self, known: Known) -> Iterator[FrameFeatures]:
+        """Yield the features of all frames for drawing; few are kept, many are not."""
+        if known.looks:
+            yield from known.looks
+            return
+        kept = len(known.images) <= KEPT_FRAMES
+        device, dtype = self.model.device, self.model.dtype
+        chunks = (chunk.to(device, dtype) for chunk in self.processor.frames(known.images))
+        seen: list[FrameFeatures] = []
+        for look in self.model.tracker.looks(chunks):
+            if kept:
+                seen.append(look)
+            yield look
+        known.looks = seen
+
+    # -- prompts -----------------------------------------------------------------------------------
+
+    def draw_prompts(
+        self, known: Known, text: str, prompts: Sequence[Point | Box]
+    ) -> dict[int, Target]:
+        """Return what points and boxes mean: id -> a target with masks in all frames.
+
+        The answer that asks for the masks is given, not written, as published.
+        """
+        by_id: dict[int, list[Point | Box]] = {}
+        for prompt in prompts:
+            by_id.setdefault(int(prompt.object_id or 0), []).append(prompt)
+        asked, order = refer(localize(text), {one: len(mine) for one, mine in by_id.items()})
+        placed = [prompt for one in order for prompt in by_id[one]]
+        refs = self.processor.prompts(placed, known.images, known.view)
+        device = self.model.device
+        given = self.model.prompting(
+            refs.coords.to(device), refs.is_box.to(device), refs.time.to(device)
+        )
+        vocabulary = self.processor.vocabulary
+        ids = self.processor.question(asked) + vocabulary.encode(prefilled(order))
+        reading = go_on_from(self.model.language, [known.head])
+        states = self._read(reading, [ids], [given], self.model.config.ref_token_id)
+        columns = [place for place, token in enumerate(ids) if token == vocabulary.seg]
+        hidden = self.model.ask(states[0, [column - 1 for column in columns]])
+        return dict(zip(order, self.draw(known, hidden, order), strict=True))
+
+    def _memory(self, known: Known, touched: Tensor) -> Tensor:
+        """Return (R, D): tokens of what each object covers in each pair of frames."""
+        features = known.features
+        if not self.model.config.aligned_pooling:
+            grids = torch.tensor([known.view.grid], device=features.device)
+            features = features[self.model.window_order(grids)]
+        return self.model.regions(pool_touched(features, touched))
+
+    # -- language ----------------------------------------------------------------------------------
+
+    def _read(
+        self,
+        reading: Reading,
+        rows: Sequence[Sequence[int]],
+        given: Sequence[Tensor | None],
+        slot: int | None = None,
+    ) -> Tensor:
+        """Read ids after what is read already; return their states (B, N, D).
+
+        Args:
+            given: for each row the vectors of its slots, of kind ``slot``, or <mem>.
+        """
+        device, config = self.model.device, self.model.config
+        width = max(len(ids) for ids in rows)
+        pad = self.processor.vocabulary.pad
+        padded = [[*ids, *[pad] * (width - len(ids))] for ids in rows]
+        tokens = torch.tensor(padded, device=device)
+        lengths = torch.tensor([len(ids) for ids in rows], device=device)
+        held = torch.arange(width, device=device) < lengths[:, None]
+        embedded = self.model.language.embed_tokens(tokens)
+        vectors = [one for one in given if one is not None]
+        if vectors:
+            kind = config.mem_token_id if slot is None else slot
+            embedded = filled(embedded, tokens == kind, torch.cat(vectors), "prompt")
+        return read_on(self.model.language, reading, embedded, held)
+
+    # -- decoding ----------------------------------------------------------------------------------
+
+    def draw(self, known: Known, hidden: Tensor, ids: Sequence[int | None]) -> list[Target]:
+        """Return a nameless target for each row of hidden tokens (M, K, C), along all frames."""
+        targets = [_Drawn(object_id=number) for number in ids]
+        length = len(known.images)
+        for index, drawing in enumerate(self.model.follow(hidden, self.looks(known), length)):
+            size = known.images[index].size
+            for row, target in enumerate(targets):
+                mask = self.processor.mask(drawing.mask_logits[row], size)
+                target.add(index, mask, drawing, row)
+        return [target.done() for target in targets]
+
+
+@dataclass(kw_only=True)
+class _Drawn:
+    """One object while it is tracked."""
+
+    object_id: int | None
+    masks: Masks = field(default_factory=dict)
+    scores: list[float] = field(default_factory=list)
+    presence: float = 0.0
+
+    def add(self, frame: int, mask: Mask, drawing: Drawing, row: int) -> None:
+        """Keep the mask of a frame that shows the object."""
+        self.presence = max(self.presence, float(drawing.presence_logits[row, 0].sigmoid()))
+        if mask.area:
+            self.masks[frame] = mask
+            self.scores.append(float(drawing.score[row].clamp(0, 1)))
+
+    def done(self) -> Target:
+        """Return the target; its score is the mean over the frames that show it."""
+        score = sum(self.scores) / len(self.scores) if self.scores else None
+        return Target(
+            phrase="",
+            masks=self.masks,
+            object_id=self.object_id,
+            score=score,
+            presence=self.presence,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One question: its ids after the clip, its <mem> tokens, and what its prompts mean."""
+
+    known: Known
+    ids: list[int]
+    memory: Tensor | None
+    drawn: dict[int, Target]
+    wishes: bool
+
+
+@dataclass(kw_only=True)
+class UniPixelAnswering:
+    """Rows that are being answered; ``written`` are their token ids so far."""
+
+    model: Any
+    processor: Any
+    engine: UniPixelEngine
+    rows: list[Row]
+    reading: Reading
+    written: list[list[int]]
+    asked: dict[int, list[Tensor]] = field(default_factory=dict)
+    found: dict[int, list[Target]] = field(default_factory=dict)
+
+    @torch.inference_mode()
+    def steps(self) -> Iterator[None]:
+        """Write the answers word by word; all targets are drawn after the last."""
+        vocabulary = self.processor.vocabulary
+        most = self.model.config.most_answer
+        room = torch.full((len(self.rows),), most, device=self.model.device)
+        for tokens, states in foretell(
+            self.model.language, self.model.speak, self.reading, most=room, end=vocabulary.end
+        ):
+            for row, token in enumerate(tokens.tolist()):
+                if self.written[row][-1:] == [vocabulary.end]:
+                    continue
+                self.written[row].append(token)
+                if token == vocabulary.seg:
+                    self.asked.setdefault(row, []).append(states[row])
+            yield
+        for row, asked in self.asked.items():
+            hidden = self.model.ask(torch.stack(asked))
+            known = self.rows[row].known
+            self.found[row] = self.engine.draw(known, hidden, [None] * len(hidden))
+
+    def draw_written(self) -> None:
+        """Nothing is drawn before all words are written: all objects go in one batch."""
+
+    def targets(self, row: int) -> list[Target]:
+        """Return the targets of a row that show; their phrases are not written yet."""
+        own = [*self.rows[row].drawn.values(), *self.found.get(row, [])]
+        return [target for target in own if target.masks]
+
+    def text(self, row: int) -> str:
+        """Return what a row says so far."""
+        return str(self.processor.text(self.written[row]))
+
+    def answers(self) -> list[GroundedAnswer]:
+        """Return the answer of each row, with what its prompts mean."""
+        answers = []
+        for index, row in enumerate(self.rows):
+            answer = self.processor.decode(self.written[index], self.found.get(index, []))
+            answer = _with_prompted(answer, row.drawn)
+            if row.wishes and not answer.targets and not answer.absent:
+                answer = replace(answer, caution=NOTHING)
+            answers.append(answer)
+        return answers
+
+
+def _with_prompted(answer: GroundedAnswer, drawn: Mapping[int, Target]) -> GroundedAnswer:
+    """Add what prompts mean: named where the text says "[1]", else by the whole text."""
+    if not drawn:
+        return answer
+    text = answer.text or " ".join(f"[{number}]" for number in drawn)
+    spans = []
+    for number in drawn:
+        start = text.find(f"[{number}]")
+        spans.append((start, start + len(f"[{number}]")) if start >= 0 else (0, len(text)))
+    named = [
+        replace(target, phrase=text[a:b])
+        for target, (a, b) in zip(drawn.values(), spans, strict=True)
+    ]
+    there = [(t, span) for t, span in zip(named, spans, strict=True) if t.masks]
+    return replace(
+        answer,
+        text=text,
+        targets=(*(t for t, _ in there), *answer.targets),
+        spans=(*(span for _, span in there), *answer.spans),
+        absent=(*(t for t in named if not t.masks), *answer.absent),
+    )
+
+
+def _frames(objects: Mapping[int, Masks]) -> set[int]:
+    """Return the frames on which masks were given, of each object one that shows most."""
+    return {max(shown, key=lambda frame: shown[frame].area) for shown in objects.values()}
+
+
+def _with_ids(sample: Sample) -> str:
+    """Return a question in which names of objects are their ids: "[cup]" becomes "[2]"."""
+    text = sample.question.text
+    for prompt in sample.question.prompts:
+        if prompt.name and prompt.object_id:
+            handle = re.compile(re.escape(f"[{prompt.name}]"), re.IGNORECASE)
+            text = handle.sub(f"[{prompt.object_id}]", text)
+    return text

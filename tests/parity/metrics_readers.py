@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from recorded import File, Recorded
 
-from deixis.data.polygons import reason_seg_map
+from deixis.data.annotations.polygons import reason_seg_map
 from deixis.data.referring import References
 
 

@@ -5,7 +5,7 @@ by any number of workers in any order, equals the one that is run through.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
@@ -21,12 +21,14 @@ class Share:
         weight: how many of the sets, relative to the other tasks.
         questions: how many about each set.
         pool: so many worlds, which return with other questions; None: a new world every time.
+        kinds: (kind of question, how many times as often as usual); the others as usual.
     """
 
     task: str
     weight: float = 1.0
     questions: int = 1
     pool: int | None = None
+    kinds: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +41,7 @@ class Draw:
     index: int
     questions: int
     salt: int = 0  # 0 with new worlds; in a pool it tells one visit of a world from the next
+    kinds: tuple[tuple[str, float], ...] = field(default=(), repr=False)
 
 
 class Mixture:
@@ -94,6 +97,7 @@ class Mixture:
             index=number if share.pool is None else int(random.integers(share.pool)),
             questions=share.questions,
             salt=0 if share.pool is None else number + 1,
+            kinds=share.kinds,
         )
 
 

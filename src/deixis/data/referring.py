@@ -6,22 +6,23 @@ COCO's images elsewhere. A sample is one sentence, in the order of images, then 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
-from deixis.data.coco import Instances, read_json
-from deixis.data.pickles import read_pickle
+from deixis.data.annotations.coco import Instances, read_json
+from deixis.data.annotations.pickles import read_pickle
+from deixis.data.annotations.rows import LazySamples, below, named_targets, open_picture
 from deixis.errors import DataError
-from deixis.structures.answers import GroundedAnswer, Target
-from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
-from deixis.structures.pictures import Picture
 from deixis.structures.samples import Question, Sample
 
-IMAGES = "images/mscoco/images/train2014"  # below the folder of the data sets
-PAGE = "https://github.com/lichengunc/refer"
+COCO_IMAGES = "images/mscoco/images/train2014"  # below the folder of the data sets
+CLEF_IMAGES = "images/saiapr_tc-12"
+PAGE = "https://github.com/lichengunc/refer says where to get it."
+CHUNKS = (6, 5, 4)  # sentences of an image that multi-RefCOCO asks for together, in turns
 NOTHING = -1  # gRefCOCO's annotation of an expression that means nothing
 
 
@@ -103,82 +104,88 @@ class References:
         return mine == asked
 
 
-class ReferringReader(Sequence[Sample]):
-    """The sentences of a split as samples.
+def open_referring(
+    root: Path | str, dataset: str, split: str, by: str = "unc", *, together: bool = False
+) -> LazySamples:
+    """Open the sentences of a split: one a sample, or several together as multi-RefCOCO asks them.
+
+    PixelLM's multi-RefCOCO cuts an image's sentences into chunks of 6, 5, 4, 6, ...; each chunk is
+    one question with one target per sentence, in order.
 
     Args:
-        root: the folder of the data sets (``refer_seg``).
+        root: the folder of the data sets (``refer_seg``), or the one above.
         dataset: "refcoco", "refcoco+", "refcocog", "refclef" or "grefcoco".
         split: such as "val" or "testA".
         by: whose split: "unc", "umd" or "google".
+        together: whether sentences are asked together.
 
     Raises:
         DataError: a file is missing or broken, or the split is empty.
     """
+    folder = below(root, "refer_seg")
+    source = References(folder / dataset, by)
+    by_image: dict[int, list[tuple[Reference, int]]] = {}
+    for ref in source.of_split(split):
+        rows = by_image.setdefault(ref.image_id, [])
+        rows += [(ref, number) for number in range(len(ref.sentences))]
+    if not by_image:
+        known = sorted({ref.split for ref in source.references})
+        raise DataError(
+            f"{source.path}: expected references of the split {split}, got none. "
+            f"It has: {', '.join(known)}."
+        )
+    cut = _chunks if together else _single
+    chunks = tuple(chunk for rows in by_image.values() for chunk in cut(rows))
+    name = f"{'multi' if together else ''}{dataset}/{split}"
+    images = folder / (CLEF_IMAGES if dataset == "refclef" else COCO_IMAGES)
+    maker = _Maker(name, source, images)
+    return LazySamples(name, chunks, maker.sample, maker.labels)
 
-    def __init__(self, root: Path | str, dataset: str, split: str, by: str = "unc") -> None:
-        self.root, self.dataset, self.split = Path(root), dataset, split
-        self.source = References(self.root / dataset, by)
-        chosen = self.source.of_split(split)
-        if not chosen:
-            known = sorted({ref.split for ref in self.source.references})
-            raise DataError(
-                f"{self.source.path}: expected references of the split {split}, got none. "
-                f"It has: {', '.join(known)}."
-            )
-        images = {ref.image_id: None for ref in chosen}
-        place = {image_id: index for index, image_id in enumerate(images)}
-        ordered = sorted(chosen, key=lambda ref: place[ref.image_id])
-        self._rows = tuple((ref, i) for ref in ordered for i in range(len(ref.sentences)))
 
-    def __len__(self) -> int:
-        return len(self._rows)
+@dataclass(frozen=True)
+class _Maker:
+    """Makes samples of sentences about one image."""
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
+    name: str
+    source: References
+    images: Path
 
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        reference, number = self._rows[index]
-        sentence = reference.sentences[number]
-        entry = self.source.instances.image(reference.image_id)
-        path = self.root / IMAGES / entry["file_name"]
-        if not path.is_file():
-            raise DataError(
-                f"{entry['file_name']}: expected at {path.parent}, got none. "
-                f"{PAGE} says where COCO's train2014 images are."
-            )
-        mask = Mask(self.labels(index) > 0)
+    def sample(self, rows: Sequence[tuple[Reference, int]]) -> Sample:
+        """Return the sample of some sentences."""
+        first = rows[0][0]
+        entry = self.source.instances.image(first.image_id)
+        sentences = [ref.sentences[number] for ref, number in rows]
+        answer = named_targets(sentences, [Mask(self.source.map(ref) > 0) for ref, _ in rows])
         return Sample(
-            images=ImageSet.pictures([Picture(path, entry["file_name"]).frame()]),
-            question=Question(text=sentence),
-            answer=_answer(sentence, mask),
-            id=f"{reference.ref_id}/{number}",
-            source=f"{self.dataset}/{self.split}",
-            type="targets" if mask.area else "no target",
+            images=open_picture(self.images / entry["file_name"], PAGE),
+            question=Question(text=_joined(sentences)),
+            answer=answer,
+            id=",".join(f"{ref.ref_id}/{number}" for ref, number in rows),
+            source=self.name,
+            type="targets" if answer.targets else "no target",
         )
 
-    def labels(self, index: int) -> np.ndarray:
-        """Return the map (H, W) of a sample as published metrics take it: polygons are added."""
-        return self.source.map(self._rows[index][0])
-
-    def reference(self, index: int) -> Reference:
-        """Return the reference that a sample's sentence belongs to."""
-        return self._rows[index][0]
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[i] for i in range(len(self)))
+    def labels(self, rows: Sequence[tuple[Reference, int]]) -> np.ndarray:
+        """Return the maps (N, H, W) of some sentences, polygons added up."""
+        return np.stack([self.source.map(ref) for ref, _ in rows])
 
 
-def _answer(sentence: str, mask: Mask) -> GroundedAnswer:
-    if not mask.area:
-        return GroundedAnswer(text="", absent=(Target(phrase=sentence, masks={}),))
-    target = Target(phrase=sentence, masks={0: mask})
-    return GroundedAnswer(text=sentence, targets=(target,), spans=((0, len(sentence)),))
+def _single(rows: Sequence[tuple[Reference, int]]) -> Iterator[Sequence[tuple[Reference, int]]]:
+    return ((row,) for row in rows)
+
+
+def _chunks(rows: Sequence[tuple[Reference, int]]) -> Iterator[Sequence[tuple[Reference, int]]]:
+    """Yield chunks of 6, 5 and 4 in turns; the last may be shorter."""
+    start, sizes = 0, cycle(CHUNKS)
+    while start < len(rows):
+        size = next(sizes)
+        yield tuple(rows[start : start + size])
+        start += size
+
+
+def _joined(phrases: Sequence[str]) -> str:
+    """Return "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(phrases[:-1]), phrases[-1]]))
 
 
 def _refs_path(folder: Path, by: str) -> Path:
@@ -188,7 +195,7 @@ def _refs_path(folder: Path, by: str) -> Path:
             return folder / name
     raise DataError(
         f"{folder}: expected {names[0]} or {names[3]} there, got neither. "
-        f"{PAGE} says where to get it; --root is the folder above {folder.name}."
+        f"{PAGE} --root is the folder above {folder.name}."
     )
 
 

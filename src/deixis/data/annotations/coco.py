@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from deixis.data.polygons import coco_map
+from deixis.data.annotations.polygons import coco_map
 from deixis.errors import DataError
 
 

@@ -15,7 +15,9 @@ def convert(source: str, out: Path, family: str, tower: str | None) -> None:
     from deixis.conversion.convert import convert as convert_checkpoint
 
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         row = bar.add_task("reading", total=None)
 
         def show(what: str, done: int, total: int) -> None:

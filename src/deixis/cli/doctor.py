@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Literal
 
 from deixis.cli.installed import installed
-from deixis.errors import DeixisError
+from deixis.errors import ConfigError, DeixisError
 
 State = Literal["good", "note", "bad"]
 MARKS = {"good": "[green]ok[/]", "note": "[yellow]--[/]", "bad": "[red]!![/]"}
@@ -189,7 +189,10 @@ def _needs(folder: Path) -> Finding:
     """Say what one answer needs, per dtype and length, beside what there is."""
     from deixis.conversion.memory import interpreter, memory_needed
 
-    needed = memory_needed(folder, ANSWERS)  # first: it brings the family's libraries
+    try:
+        needed = memory_needed(folder, ANSWERS)  # first: it brings the family's libraries
+    except ConfigError as error:
+        return Finding("it needs", "note", str(error))
     base, total = interpreter(), _total_memory()
     parts = []
     for dtype, by_length in needed.items():

@@ -72,10 +72,11 @@ def fetch(
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
         pinned = _read_pin(into, repository, revision) or _pin(repository, revision, into, parts)
+        part = os.path.dirname(next(n for n in pinned.names if n.endswith("config.json")))
         for name in pinned.names:
             if name.endswith(WEIGHTS):
                 foresee(into)
-            _download(pinned, name, into / Path(name).name)
+            _download(pinned, name, into / os.path.relpath(name, part or "."))
     except (HTTPError, ConnectionError, TimeoutError) as error:
         code = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
         if 400 <= code < 500:
@@ -91,13 +92,17 @@ def fetch(
 
 
 def choose(names: Iterable[str], parts: Sequence[str]) -> tuple[str, ...]:
-    """Return the files of a checkpoint that a conversion reads, in their first sub-folder."""
+    """Return the files of a checkpoint that a conversion reads, in their first sub-folder.
+
+    Small files come first; those of tokenizers may lie one folder deeper.
+    """
     every = sorted(names)
     for part in parts:
         inside = [name for name in every if os.path.dirname(name) == part]
         if not any(os.path.basename(name) == "config.json" for name in inside):
             continue
-        plain = [name for name in inside if name.endswith(PLAIN)]
+        words = re.compile(re.escape(f"{part}/" if part else "") + r"[\w.-]*tokenizer[\w.-]*/[^/]+")
+        plain = [n for n in every if (n in inside or words.fullmatch(n)) and n.endswith(PLAIN)]
         for kind in WEIGHTS:
             weights = [name for name in inside if name.endswith(kind) and _is_weights(name)]
             if weights:
@@ -150,9 +155,14 @@ def _read_pin(into: Path, repository: str, revision: str) -> Pinned | None:
 
 def _download(pinned: Pinned, name: str, place: Path) -> None:
     """Fetch one file, from where it was cut off, and check it against the hub's hash."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
     if place.is_file():
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    cached = try_to_load_from_cache(pinned.repository, name, revision=pinned.commit)
+    if isinstance(cached, str):  # the hub's client has fetched it before
+        place.symlink_to(Path(cached).resolve())
         return
     part = place.with_name(place.name + PART)
     url = hf_hub_url(pinned.repository, name, revision=pinned.commit, endpoint=_endpoint())
@@ -218,13 +228,10 @@ def _check_room(folder: Path, needed: int, name: str) -> None:
 
 
 def _verify(part: Path, etag: str | None, name: str) -> None:
-    """Compare a file with the SHA-256 of large files, or git's hash of small ones."""
-    if etag is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
+    """Compare a large file with the SHA-256 that a hub states of it."""
+    if etag is None or not re.fullmatch(r"[0-9a-f]{64}", etag):
         return
-    if len(etag) == 64:
-        digest = hashlib.sha256()
-    else:
-        digest = hashlib.sha1(f"blob {part.stat().st_size}\0".encode(), usedforsecurity=False)
+    digest = hashlib.sha256()
     with part.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
@@ -253,11 +260,10 @@ def _cached(repository: str, revision: str, parts: Sequence[str]) -> tuple[Path,
 
 def _offline(given: str, repository: str, into: Path, parts: Sequence[str]) -> str:
     """Say what to fetch where there is a network, and where to put it."""
-    inside = [part for part in parts if part]
-    what = f'"{inside[0]}/*"' if inside else '"*"'
+    inside = [f'--include "{part}/*" ' for part in parts if part]
     name = repository.split("/")[1]
     return (
         f'"{given}": expected a hub that answers, got none. Where there is a network, run: '
-        f"hf download {repository} --include {what} --local-dir {name}; copy the folder {name} "
-        f"here and give it in place of {given}. What was fetched so far is kept in {into.name}."
+        f"hf download {repository} {''.join(inside)}--local-dir {name}; copy the folder {name} "
+        f"here and give it in place of {given}. What was fetched so far is kept for the next time."
     )

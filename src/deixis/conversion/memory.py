@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deixis.conversion.shards import read_json
-from deixis.errors import WeightsError
+from deixis.errors import ConfigError, WeightsError
 from deixis.models.released import FAMILIES
 from deixis.models.released_files import read_header, weight_files
 
@@ -38,14 +38,15 @@ def memory_needed(folder: Path, answers: Sequence[int]) -> dict[str, dict[int, i
     """Return bytes by dtype and by tokens of the answer, without the interpreter's own.
 
     Raises:
-        WeightsError: a folder without weights, or of a family that is not known.
+        WeightsError: a folder without weights.
+        ConfigError: a family whose stations nobody has counted yet.
     """
     values = read_json(folder / "config.json")
     family = str(values.get("model_type"))
     if family not in WORKING:
-        raise WeightsError(
-            f'{folder}: expected a model of {", ".join(WORKING)}, got "{family}". '
-            f"See: deixis models."
+        raise ConfigError(
+            f"{folder}: expected a model of {', '.join(WORKING)} to say what it needs, got "
+            f'"{family}". Count on its weights and a fifth more.'
         )
     config_class, model, _ = FAMILIES[family]()
     config = config_class.from_dict(values)

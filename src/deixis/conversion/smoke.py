@@ -5,12 +5,14 @@ The answer's hash in the report says later whether a copy of the folder still an
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from deixis.models.released import open_model
 from deixis.models.released_files import Weights
@@ -20,7 +22,7 @@ from deixis.structures.opening import open_images
 
 QUESTION = "What is the red square in this image? Please output segmentation mask."
 MOST_TOKENS = 24
-LET_GO = 1 << 28  # bytes of weights that are read before their memory is handed back
+PAUSE = 0.02  # seconds in which weights are read before their memory is handed back
 
 
 def smoke_answer(folder: Path) -> dict[str, Any]:
@@ -31,10 +33,8 @@ def smoke_answer(folder: Path) -> dict[str, Any]:
     """
     opened = open_model(folder)
     opened.model.config.most_answer = min(MOST_TOKENS, opened.model.config.most_answer)
-    if opened.weights is not None:
-        hand_back(opened.model, opened.weights)
     reasoner = Reasoner(opened.model, opened.processor, name=opened.name)
-    with torch.inference_mode():
+    with torch.inference_mode(), handing_back(opened.weights):
         answer = reasoner.answer(open_images([picture()]), QUESTION)
     return {
         "question": QUESTION,
@@ -64,17 +64,19 @@ def answer_hash(answer: GroundedAnswer) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def hand_back(model: nn.Module, weights: Weights) -> None:
-    """Have a model hand the memory of its weights back while it computes."""
-    read = 0
+@contextmanager
+def handing_back(weights: Weights | None) -> Iterator[None]:
+    """Hand the memory of mapped weights back all the time while a model computes."""
+    done = Event()
 
-    def after(module: nn.Module, *_: Any) -> None:
-        nonlocal read
-        read += sum(one.numel() * one.element_size() for one in module.parameters(recurse=False))
-        if read > LET_GO:
+    def repeat() -> None:
+        while weights is not None and weights.maps and not done.wait(PAUSE):
             weights.let_go()
-            read = 0
 
-    for module in model.modules():
-        if next(module.parameters(recurse=False), None) is not None:
-            module.register_forward_hook(after)
+    thread = Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

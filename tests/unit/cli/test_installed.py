@@ -47,7 +47,7 @@ def test_a_folder_without_weights_is_no_model(folder):
 
 def test_a_model_of_another_family_is_refused_by_its_type(folder):
     (folder / "config.json").write_text(json.dumps({"model_type": "llava"}))
-    with pytest.raises(WeightsError, match='type "deixis", got "llava"'):
+    with pytest.raises(WeightsError, match=r'type deixis.*, got "llava"'):
         check_model(str(folder))
 
 

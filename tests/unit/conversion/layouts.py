@@ -1,6 +1,7 @@
 """A small PixelLM in the published layout: ``hf_model/`` with pickled shards, CLIP in or apart."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from deixis.conversion.pixellm import published_key
+from deixis.conversion.recipe import target_shapes
 from deixis.models.pixellm import PixelLM
 from deixis.models.pixellm_config import published_config
 from deixis.models.pixellm_keys import TOWER
@@ -115,6 +117,49 @@ class Layout:
                 value = resize_position_table(value, CANVAS // PATCH)
             self.state[TOWER + name] = value
         self.values["vision_config"] = CLIP
+
+
+def write_large(folder: Path, shard: int) -> int:
+    """Write three shards of some ``shard`` bytes; return the size of the largest.
+
+    Two hold one table each, of a vocabulary as large as that takes: as few tensors as a shard
+    can have is the hardest case for memory.
+    """
+    width, layers = 512, 4
+    rows, inner = shard // (2 * width), shard // (2 * width * 3 * layers) // 8 * 8
+    made = Layout()
+    added = {name: rows - 1 - i for i, name in enumerate(reversed(list(made.added)))}
+    clip = {**CLIP, "image_size": CANVAS}
+    values = {
+        **LLAMA, "vocab_size": rows, "hidden_size": width, "intermediate_size": inner,
+        "num_hidden_layers": layers, "vision_config": clip,
+    }  # fmt: skip
+    config = published_config(values, clip, added_tokens=added, decoder_mlp_width=48)
+    shapes = {published_key(n): s for n, s in target_shapes(PixelLM, config).items()}
+    inside = folder / "hf_model"
+    inside.mkdir(parents=True)
+    (inside / "config.json").write_text(json.dumps(values))
+    (inside / "added_tokens.json").write_text(json.dumps(added))
+    (inside / "tokenizer.model").write_bytes(made.vocabulary.model)
+    tables = ["lm_head.weight", "model.embed_tokens.weight"]
+    parts = [[tables[0]], [tables[1]], [name for name in shapes if name not in tables]]
+    index: dict[str, str] = {}
+    for i, names in enumerate(parts, 1):
+        file = f"pytorch_model-{i:05}-of-00003.bin"
+        torch.save({name: _repeated(name, shapes[name]) for name in names}, inside / file)
+        index |= dict.fromkeys(names, file)
+    (inside / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": index}))
+    return max(path.stat().st_size for path in inside.glob("*.bin"))
+
+
+def _repeated(name: str, shape: tuple[int, ...]) -> Tensor:
+    """A million random values, as often as it takes."""
+    exact = any(part in name for part in ("mask_decoder", "neck", "prompt_encoder", "fcs"))
+    count = math.prod(shape)
+    block = torch.randn(min(count, 1 << 20)) * 0.02
+    values = block.to(torch.float32 if exact else torch.bfloat16)
+    tensor = values.repeat(-(-count // len(values)))[:count].reshape(shape).clone()
+    return tensor + 1 if tensor.dim() == 1 and name.endswith("weight") else tensor
 
 
 def write_shards(folder: Path, state: Mapping[str, Tensor], shards: int, kind: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 from hub_server import COMMIT, serving
-from layouts import CLIP, GROUP, Layout, write_shards
+from layouts import CLIP, GROUP, Layout, write_large, write_shards
 from safetensors.torch import load_file
 
 from deixis.conversion.audit import audit
-from deixis.conversion.convert import REPORT, convert
-from deixis.conversion.pixellm import published_key
+from deixis.conversion.convert import RECIPES, REPORT, convert
+from deixis.conversion.hub import fetch
+from deixis.conversion.pixellm import PARTS, published_key
+from deixis.conversion.published import READY
+from deixis.conversion.shards import find_shards
 from deixis.errors import ConfigError, DataError, WeightsError
 from deixis.models.pixellm_vision import resize_position_table
 from deixis.models.released import open_model
@@ -278,7 +282,7 @@ def test_an_index_that_tells_another_story_is_refused(layout, tmp_path):
 def test_an_unknown_family_a_taken_place_and_no_source_are_refused(tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/file").write_text("mine")
-    with pytest.raises(ConfigError, match='expected one of pixellm, got "lisa"'):
+    with pytest.raises(ConfigError, match=r'expected one of .*pixellm.*, got "lisa"'):
         convert("x", tmp_path / "out", "lisa")
     with pytest.raises(DataError, match="expected a new folder, got one that holds something"):
         convert("x", tmp_path / "taken", "pixellm")
@@ -332,6 +336,27 @@ def test_another_source_does_not_go_on_with_what_was_begun(layout, tmp_path):
     convert(str(tmp_path / "published"), out, "pixellm")
     found = read_tensors(out)["neck.0.weight"]
     assert torch.equal(found, layout.state["model.image_feature_neck.0.weight"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux says its peak")
+def test_writing_takes_less_memory_than_a_shard_and_a_third(tmp_path):
+    largest = write_large(tmp_path / "published", 80_000_000)
+    peaks: list[int] = []
+
+    def remember(what: str, done: int, total: int) -> None:
+        peaks.append(memory("VmHWM"))
+
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = memory("VmRSS")
+    convert(str(tmp_path / "published"), tmp_path / "ours", "pixellm", progress=remember)
+    assert len(peaks) == 3
+    assert max(peaks) - before < 1.3 * largest
+
+
+def memory(what: str) -> int:
+    """Return bytes that this process holds (VmRSS) or held at most (VmHWM)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{what}:")[2].split()[0]) * 1024
 
 
 # -- a hub -------------------------------------------------------------------------------------
@@ -395,6 +420,35 @@ def test_a_repository_without_its_tower_is_refused_before_weights_are_fetched(hu
     assert not [path for _, path, _ in hub.asked if path.endswith(".bin")]
 
 
+def test_another_revision_and_a_tokenizer_one_folder_deeper_are_fetched(hub, tmp_path):
+    words = tmp_path / "hub/hf_model/my_tokenizer"
+    words.mkdir()
+    (words / "vocab.txt").write_text("a")
+    (words / "weights.bin").write_text("not ours")
+    folder, commit = fetch("owner/model@v1.0", tmp_path / "into", PARTS)
+    assert commit == COMMIT
+    assert (folder / "my_tokenizer/vocab.txt").read_text() == "a"
+    assert not (folder / "my_tokenizer/weights.bin").exists()
+    assert [path for _, path, _ in hub.asked if "/revision/" in path] == [
+        "/api/models/owner/model/revision/v1.0"
+    ]
+
+
+@pytest.mark.parametrize("online", [True, False])
+def test_what_the_hubs_own_client_has_fetched_is_not_fetched_again(hub, tmp_path, online):
+    cache = tmp_path / "cache/models--owner--model"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs/main").write_text(COMMIT)
+    shutil.copytree(tmp_path / "hub", cache / "snapshots" / COMMIT)
+    hub.down = not online
+    folder, commit = fetch("owner/model", tmp_path / "into", PARTS)
+    assert commit == COMMIT
+    assert sorted(find_shards(folder)) == [
+        folder / path.name for path in sorted((tmp_path / "hub/hf_model").glob("pytorch_model-*"))
+    ]
+    assert not [path for how, path, _ in hub.asked if "/resolve/" in path and how == "GET"]
+
+
 def test_an_unknown_repository_is_refused_with_its_name(hub, tmp_path):
     with pytest.raises(WeightsError, match=r'"owner/other": expected a repository.*got 404'):
         convert("owner/other", tmp_path / "ours", "pixellm")
@@ -413,3 +467,7 @@ def test_clip_is_described_by_its_own_config(converted):
     vision = json.loads((converted / "config.json").read_text())["vision_config"]
     assert vision["num_attention_heads"] == CLIP["num_attention_heads"]
     assert vision["image_size"] == 56
+
+
+def test_models_offers_to_convert_exactly_what_has_a_recipe():
+    assert set(READY) == set(RECIPES)

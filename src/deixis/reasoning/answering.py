@@ -17,6 +17,7 @@ from deixis.language.generate import generate, read_on, read_prefix
 from deixis.models.deixis import Seen, Slots
 from deixis.models.deixis_teaching import choice_without_objects
 from deixis.processing.batch import Batch, Output
+from deixis.reasoning.looking import among
 from deixis.relation.choice import Choice, MaskRows, chosen_by_existence
 from deixis.relation.objects import Look
 from deixis.structures.answers import GroundedAnswer, Target
@@ -107,19 +108,20 @@ class Answering:
         self.drawn |= {first + index: target for index, target in new.items()}
 
     def _outputs(self, slots: Slots, rows: MaskRows) -> Iterator[tuple[Output, int]]:
-        """Yield outputs and the frame that their frame 0 is."""
-        if self.maps is None or len(self.look.fine) == len(self.batch.pixels):
+        """Yield outputs and the frame that their frame 0 is; only frames that show something are
+        given to the pixel decoder."""
+        shown, whole = rows.frame.unique(), len(self.look.fine) == len(self.batch.pixels)
+        if whole and len(shown) == len(self.batch.pixels):
             yield self.model.point(slots, self.seen, rows), 0
             return
-        shown = rows.frame.unique()
-        for some in shown.split(CHUNK):
+        for some in shown.split(len(shown) if whole else CHUNK) if len(shown) else ():
             place = torch.searchsorted(some, rows.frame).clamp(max=len(some) - 1)
             mine = some[place] == rows.frame
-            part = replace(self.seen, look=self.maps(some.tolist()))
+            look = among(self.look, some) if whole or not self.maps else self.maps(some.tolist())
             picked = MaskRows(
                 target=rows.target[mine], frame=place[mine], proposal=rows.proposal[mine]
             )
-            output = self.model.point(slots, part, picked)
+            output = self.model.point(slots, replace(self.seen, look=look), picked)
             yield replace(output, frame=some[output.frame]), 0
 
     @torch.inference_mode()

@@ -92,7 +92,9 @@ class Looking:
         for start in range(0, len(missing), CHUNK):
             some = missing[start : start + CHUNK]
             seen = self._look(pixels[some])
-            sight.maps.update({frame: alone(seen, i) for i, frame in enumerate(some)})
+            sight.maps.update({
+                frame: among(seen, seen.kept[i : i + 1]) for i, frame in enumerate(some)
+            })
         for frame in frames:
             sight.maps.move_to_end(frame)
         found = Look.join([sight.maps[frame] for frame in frames])
@@ -114,7 +116,7 @@ class Looking:
             chunk = self._look(pixels[start : start + CHUNK])
             if len(wanted) < len(pixels):
                 here = sorted(wanted & set(range(start, start + len(chunk.kept))))
-                maps.update({frame: alone(chunk, frame - start) for frame in here})
+                maps.update({f: among(chunk, chunk.kept[f - start, None]) for f in here})
                 chunk = chunk.thinned(torch.zeros_like(chunk.kept, dtype=torch.bool))
             chunks.append(chunk)
         return Sight(look=Look.join(chunks), maps=maps)
@@ -128,24 +130,15 @@ class Looking:
             self._kept.popitem(last=False)
 
 
-def alone(look: Look, frame: int) -> Look:
-    """Return a look at one frame with its maps, in memory of its own."""
-    place = int(look.kept[frame])
-
-    def cut(value: Tensor, index: int) -> Tensor:
-        return value[index : index + 1].clone()
-
-    parts = look.proposals
-    pooled = {f.name: cut(getattr(parts, f.name), frame) for f in fields(Proposals)}
+def among(look: Look, frames: Tensor) -> Look:
+    """Return a look at some frames (N,) alone, in memory of its own; all of them have maps."""
+    place = look.kept[frames]
+    pooled = {f.name: getattr(look.proposals, f.name) for f in fields(Proposals)}
+    pooled = {name: value[place if name == "masks" else frames] for name, value in pooled.items()}
+    values = {f.name: getattr(look, f.name) for f in fields(Look) if f.name != "proposals"}
     values = {
-        name: cut(getattr(look, name), frame)
-        for name in (f.name for f in fields(Look))
-        if name not in ("proposals", "fine", "words", "kept")
+        name: value[place if name in ("fine", "words") else frames]
+        for name, value in values.items()
     }
-    return Look(
-        proposals=Proposals(**{**pooled, "masks": cut(parts.masks, place)}),
-        fine=cut(look.fine, place),
-        words=cut(look.words, place),
-        kept=torch.zeros_like(look.kept[:1]),
-        **values,
-    )
+    values["kept"] = torch.arange(len(frames), device=look.kept.device)
+    return Look(proposals=Proposals(**pooled), **values)

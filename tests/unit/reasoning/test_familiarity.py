@@ -19,15 +19,13 @@ DARK, BRIGHT = 10, 250
 class Bright(torch.nn.Module):
     """Finds bright pictures strange, dark ones familiar; notes how many it was shown."""
 
-    limit = torch.tensor([0.5])
-
     def __init__(self) -> None:
         super().__init__()
         self.shown: list[tuple[int, ...]] = []
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         self.shown.append(tuple(pixels.shape))
-        return pixels.float().mean((1, 2, 3)) / 255
+        return pixels.float().mean((1, 2, 3)) / 255 - 0.5
 
 
 def pictures(*brightness: int, size: tuple[int, int] = (16, 16)) -> ImageSet:
@@ -77,19 +75,28 @@ def test_both_reasons_stand_in_one_sentence(judged):
     assert text.startswith('The model has not learned the words "zebra"; image 1 looks unlike')
 
 
+def test_a_question_that_is_read_in_part_is_one_more_reason(judged):
+    text = judged(ask("the mug. " * 300, images=pictures(BRIGHT)), ask("the mug"))
+    assert text[0] == (
+        "Image 1 looks unlike anything it has learned from; "
+        "of a question this long, only the beginning was read."
+    )
+    assert text[1] is None
+
+
 def test_a_name_that_a_person_gave_is_no_word_to_be_learned(judged):
     named = Point(image=0, x=1, y=1, name="Zork")
     assert judged(ask("the red [Zork]", named)) == [None]
     assert judged(ask("the red zork", named)) != [None]
 
 
-def test_pictures_of_all_shapes_are_looked_at_together_on_their_canvas(tiny):
+def test_pictures_of_one_size_are_judged_together_without_what_surrounds_them(tiny):
     familiar = Bright()
-    images = ImageSet.join([pictures(DARK, size=(64, 20)), pictures(BRIGHT, size=(20, 40))])
-    batch = tiny[1].encode([ask("mug", images=images)])
+    tall, wide = pictures(DARK, BRIGHT, size=(64, 20)), pictures(BRIGHT, size=(20, 40))
+    batch = tiny[1].encode([ask("mug", images=ImageSet.join([tall, wide]))])
     strange = strange_frames(batch, SimpleNamespace(familiar=familiar, device="cpu"))
-    assert strange.tolist() == [False, True]
-    assert familiar.shown == [(2, 3, 64, 64)]
+    assert strange.tolist() == [False, True, True]
+    assert familiar.shown == [(2, 3, 64, 20), (1, 3, 32, 64)]
 
 
 def test_of_a_long_clip_some_frames_are_looked_at(tiny):

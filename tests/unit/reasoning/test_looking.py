@@ -7,7 +7,7 @@ import torch
 
 from deixis.nn.proposals import Proposals
 from deixis.reasoning import looking as looking_file
-from deixis.reasoning.looking import Looking, alone
+from deixis.reasoning.looking import Looking, among
 from deixis.relation.objects import Look
 
 COUNT = 7
@@ -54,9 +54,10 @@ def expect_same(one: Look, other: Look) -> None:
 
 
 @torch.no_grad()
-def test_one_frame_of_many_is_what_a_look_at_it_alone_gives(tiny, pixels):
+@pytest.mark.parametrize("frames", [[4], [5, 0, 2], []])
+def test_some_frames_of_many_are_what_a_look_at_them_alone_gives(tiny, pixels, frames):
     together = tiny[0].vision.look(pixels)
-    expect_same(alone(together, 4), tiny[0].vision.look(pixels[4:5]))
+    expect_same(among(together, torch.tensor(frames).long()), tiny[0].vision.look(pixels[frames]))
 
 
 @torch.no_grad()
@@ -75,7 +76,7 @@ def test_many_frames_keep_their_maps_where_they_are_wanted(looking, pixels, enco
     view = looking.view(sight, pixels, [5, 1, 5])
     assert view.kept.tolist() == [-1, 0, -1, -1, -1, 1, -1]
     assert sum(encoded) == COUNT
-    expect_same(alone(view, 5), alone(looking.model.vision.look(pixels), 5))
+    expect_same(among(view, torch.tensor([5])), looking.model.vision.look(pixels[5:6]))
 
 
 @torch.no_grad()

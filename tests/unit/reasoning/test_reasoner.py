@@ -9,6 +9,7 @@ import torch
 from deixis.errors import DataError
 from deixis.reasoning import answering, looking
 from deixis.reasoning.reasoner import Reasoner
+from deixis.reasoning.reasoner import together as reasoner_runs
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask
@@ -101,6 +102,34 @@ def test_masks_have_the_size_of_their_own_frame(together, samples):
 
 def test_nothing_asked_is_nothing_answered(reasoner):
     assert reasoner.answer_batch([]) == []
+
+
+def test_only_frames_that_show_something_are_given_to_the_pixel_decoder(tiny, samples):
+    given: list[int] = []
+    hook = tiny[0].pyramid.embed[0].register_forward_hook(
+        lambda module, features, result: given.append(len(features[0]))
+    )
+    answers = Reasoner(*tiny, name="tiny").answer_batch(samples)
+    hook.remove()
+    frames = {(id(s.images), f) for s, a in zip(samples, answers, strict=True)
+              for t in (*a.targets, *a.absent) for f in t.masks}  # fmt: skip
+    every = {id(s.images): len(s.images) for s in samples}
+    assert len(frames) <= sum(given) < sum(every.values())
+
+
+def test_questions_whose_frames_are_too_many_to_keep_are_answered_in_several_runs(
+    reasoner, samples, together, encoded, monkeypatch
+):
+    monkeypatch.setattr(looking, "WHOLE", 12)
+    answers = reasoner.answer_batch(samples)
+    for answer, expected in zip(answers, together, strict=True):
+        expect_alike(answer, expected)
+    short = sum(len(s.images) for s in samples if len(s.images) <= 12)
+    assert short < sum(encoded)
+    runs = [len(run) for run in reasoner_runs(samples)]
+    assert sum(runs) == len(samples)
+    assert len(runs) > 1
+    assert max(runs) > 1
 
 
 # -- alone and as a stream --------------------------------------------------------------------
@@ -220,10 +249,10 @@ def test_a_long_clip_is_encoded_once_and_again_only_where_something_is_drawn(
     reasoner, long_samples, monkeypatch, encoded
 ):
     lengthen(monkeypatch, 3)
-    answers = [reasoner.answer_batch([sample])[0] for sample in long_samples[:4]]
+    answers = [reasoner.answer_batch([sample])[0] for sample in long_samples[:5]]
     drawn = {frame for a in answers for t in a.targets for frame in t.masks}
-    assert 0 < len(drawn) <= 8
-    assert 8 + len(drawn) <= sum(encoded) <= 8 + 8
+    assert drawn
+    assert 8 + len(drawn) - 2 <= sum(encoded) <= 8 + 8  # two have prompts and keep their maps
     assert max(encoded) <= 3
 
 
@@ -261,8 +290,9 @@ def test_a_question_of_ten_thousand_characters_is_answered(reasoner):
 def test_of_a_question_that_is_too_long_the_answer_says_so(reasoner):
     images = ImageSet.pictures([picture(0)])
     most = reasoner.model.config.most_question
-    assert "the beginning" not in (reasoner.answer(images, "where is it? " * (most // 8)).caution)
-    assert "only the beginning was read" in reasoner.answer(images, "where is it? " * most).caution
+    short, long = (reasoner.answer(images, "the mug. " * n).caution or "" for n in (9, most))
+    assert "the beginning" not in short
+    assert "only the beginning was read" in long
 
 
 def test_a_question_beyond_all_bounds_is_refused_and_nothing_is_noted(reasoner):

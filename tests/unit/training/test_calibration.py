@@ -1,9 +1,21 @@
 """What a trained model is told about itself: sure thresholds, familiar pictures."""
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from deixis.errors import WeightsError
+from deixis.models.deixis_config import DeixisConfig
+from deixis.models.released import open_model, read_tensors
+from deixis.nn.familiar import Familiar, describe
+from deixis.structures.opening import open_images
+from deixis.structures.samples import Question, Sample
 from deixis.training import calibration
+
+
+def open_config(folder) -> dict:
+    return DeixisConfig.from_pretrained(folder).to_dict()
 
 
 def errors(threshold: float, found: torch.Tensor, absent: torch.Tensor) -> float:
@@ -28,18 +40,74 @@ def test_a_clear_gap_is_cut_in_its_middle():
     assert (threshold, error) == (pytest.approx(0.5, abs=0.01), 0.0)
 
 
-def test_calibrating_measures_both_and_keeps_them_with_the_model(make_tiny, monkeypatch):
-    model, processor = make_tiny()
-    monkeypatch.setattr(calibration, "FAMILIAR", {"refer": 4, "clip": 1})
+@pytest.fixture
+def brief(monkeypatch) -> None:
+    """Let calibration look at few pictures."""
+    monkeypatch.setattr(calibration, "FAMILIAR", {"refer": 60, "clip": 4, "multi": 20})
+    monkeypatch.setattr(calibration, "STRANGERS", 60)
     monkeypatch.setattr(calibration, "SURE", {"absent": 6, "many": 2})
+
+
+def test_calibrating_measures_both_and_keeps_them_with_the_model(make_tiny, brief):
+    model, processor = make_tiny()
     measured = calibration.calibrate(model.train(), processor)
     assert not model.training
     assert model.config.presence_threshold == measured["presence_threshold"]
     assert processor.config is model.config
-    limit = model.familiar.limit
-    assert float(limit) == pytest.approx(measured["familiar_limit"])
-    for sample in calibration.samples_of({"refer": 4}):
-        assert (model.familiar(processor.encode([sample]).pixels) <= limit).all()
+    assert measured["scenes_found_strange"] <= 0.05
+    shown = [s.images[0] for s in calibration.samples_of({"refer": 9})]
+    described = calibration.described([frame.pixels for frame in shown], processor.config.canvas)
+    assert (model.familiar.strangeness(described) <= 0).float().mean() > 0.8
+
+
+def test_pictures_are_described_as_they_lie_on_a_canvas_and_without_its_rest(tiny):
+    canvas = tiny[1].config.canvas
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 100, 3), dtype=np.uint8)
+    (described,) = calibration.described([pixels], canvas)
+    batch = tiny[1].encode(
+        [Sample(images=open_images([pixels]), question=Question(text="what is this?"))]
+    )
+    shown = batch.pixels[:, :, : canvas[0] // 2]
+    torch.testing.assert_close(described, describe(shown)[0])
+
+
+@pytest.fixture
+def trained(make_tiny, tmp_path):
+    """Return the folder of a model whose judges are those of long ago."""
+    model, processor = make_tiny()
+    folder = tmp_path / "trained"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "log.txt").write_text("as it went")
+    tensors, _ = read_tensors(folder)
+    old = {k: t.half() if t.dim() > 1 else t for k, t in tensors.items() if "familiar" not in k}
+    save_file({**old, "familiar.bound": torch.ones(3)}, folder / "model.safetensors")
+    return folder
+
+
+def test_only_the_judges_of_a_trained_model_learn_anew(trained, tmp_path, brief):
+    with pytest.raises(WeightsError, match=r"missing: familiar.*unexpected: familiar\.bound"):
+        open_model(trained)
+    calibration.renew(trained, tmp_path / "new")
+    before, after = read_tensors(trained)[0], read_tensors(tmp_path / "new")[0]
+    kept = before.keys() - {"familiar.bound"}
+    assert {k for k in after if k not in kept} == {
+        f"familiar.{name}" for name in Familiar().state_dict()
+    }
+    assert all(torch.equal(before[k], after[k]) and before[k].dtype == after[k].dtype for k in kept)
+    opened = open_model(tmp_path / "new")
+    assert float(opened.model.familiar.limits.max()) < 1e6
+    assert opened.model.config.to_dict() == open_config(trained)
+    assert (tmp_path / "new" / "log.txt").read_text() == "as it went"
+
+
+def test_other_faults_of_a_trained_model_stay_faults(trained, tmp_path, brief):
+    tensors, _ = read_tensors(trained)
+    tensors.pop("score.bias")
+    save_file(tensors, trained / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"missing: score\.bias"):
+        calibration.renew(trained, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_presences_are_sorted_by_what_is_true(tiny, monkeypatch):

@@ -35,6 +35,7 @@ PAPERS = ("tokenizer.model", "special_tokens_map.json", "tokenizer_config.json")
 ASKERS = ("qformer_tokenizer/vocab.txt", "bert-base-uncased/vocab.txt", "vocab.txt")
 FROM_TOWER = ("vision.", "qformer.", "projection.", "relation.queries")
 BEGUN = "begun anew: R ~ N(0, 0.02^2), attention copied from the Q-Former's first, R' silent"
+OTHERS = ("PixelLM", "UniPixel", "LISA")
 SEED = 27  # the published training's
 CROSS = "qformer.encoder.layer.0.crossattention."
 
@@ -51,7 +52,10 @@ def plan(source: Source, tower: Source | None) -> Plan:
     """
     values = source.config()
     outside = {f"{tower.name}: {n}": h for n, h in tower.headers().items()} if tower else {}
-    resolved = resolve(values, source.headers(), source.name, outside)
+    foresee(source.folder, tower is not None)
+    headers = source.headers()
+    _check_published(headers, source)
+    resolved = resolve(values, headers, source.name, outside)
     config, tokens = resolved.config, _added_tokens(source)
     _place_tokens(config, tokens, source)
     config.dtype = str(values.get("torch_dtype") or values.get("dtype") or "bfloat16")
@@ -133,13 +137,22 @@ def foresee(folder: Path, tower: bool) -> None:
     """Refuse what its small files alone show not to fit.
 
     Raises:
-        WeightsError: a checkpoint that is converted already.
+        WeightsError: a checkpoint of another family.
     """
-    values = read_json(folder / "config.json")
-    if "relation_silent" in values:
+    named = str(read_json(folder / "config.json").get("architectures") or "")
+    other = next((name for name in OTHERS if name.lower() in named.lower()), None)
+    if other:
         raise WeightsError(
-            f"{folder.name}: expected a published PRIMA, got one that is converted already. "
-            f'Use it: deixis ask IMAGE "QUESTION" --model {folder.name}.'
+            f"{folder.name}: expected a published PRIMA, or GLaMM, got {other}. Give --family as "
+            f"the checkpoint is; see: deixis models."
+        )
+
+
+def _check_published(headers: Mapping[str, Header], source: Source) -> None:
+    if any(name.startswith("vision.eva.") for name in headers):
+        raise WeightsError(
+            f"{source.name}: expected a published PRIMA, got one that is converted already. "
+            f'Use it: deixis ask IMAGE "QUESTION" --model {source.name}.'
         )
 
 

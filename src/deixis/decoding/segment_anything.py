@@ -6,6 +6,8 @@ are no points, boxes or masks. LISA, GLaMM and PRIMA draw like this.
 Shapes: F frames, M targets, C prompt width, h w cells of the feature grid.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import SamConfig, SamModel
@@ -19,7 +21,8 @@ class SegmentAnything(nn.Module):
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
         self.sam = SamModel(config)
-        self.prompt_width = config.mask_decoder_config.hidden_size
+        inner: Any = config.mask_decoder_config
+        self.prompt_width = int(inner.hidden_size)
 
     def look(self, pixels: Tensor) -> Tensor:
         """Return the features (F, C, h, w) of pixels (F, 3, H, W); one frame at a time, for a

@@ -100,7 +100,7 @@ def measured_config(
     )
 
 
-def _stand_ins(size: int) -> dict[str, int]:
+def _stand_ins(size: int) -> dict[str, Any]:
     """Return ids that fit any vocabulary; the tokenizer's own take their places."""
     names = ("seg", "phrase", "phrase_end", "image_start", "image_end")
     return {f"{name}_token": size - 1 - number for number, name in enumerate(names)}

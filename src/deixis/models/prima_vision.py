@@ -33,6 +33,9 @@ class FuseDino(nn.Module):
     The figure of the first version shows which attends to which, no more; the residual is ours.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, config: PrimaConfig) -> None:
         super().__init__()
         assert config.dino_config is not None

@@ -262,8 +262,8 @@ def _answer(
             spans.append((len(text) - len(name), len(text)))
         span = spans[-1 if phrase is None else phrase]
         held = {frame: mask for frame, mask in masks.items() if mask.area}
-        score = sum(scores) / len(scores) if held else None
-        named_targets.append((Target(phrase=text[slice(*span)], masks=held, score=score), span))
+        mean = sum(scores) / len(scores) if held else None
+        named_targets.append((Target(phrase=text[slice(*span)], masks=held, score=mean), span))
     caution = None
     if lost:
         caution = f"{len(lost)} of {len(said.slots)} masks left out: they name {', '.join(lost)}."

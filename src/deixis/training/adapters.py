@@ -13,7 +13,7 @@ def add_adapters(
     *,
     targets: Sequence[str] = ("q_proj", "v_proj"),
     rank: int = 8,
-    alpha: float = 16,
+    alpha: int = 16,
     dropout: float = 0.05,
 ) -> None:
     """Put adapters beside the linear layers of these names; they begin as no change at all.

@@ -6,11 +6,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from deixis.conversion.convert import convert
 from deixis.conversion.prima import plan, resolve
 from deixis.conversion.recipe import Source, check
 from deixis.conversion.shards import Header, opened
 from deixis.errors import WeightsError
 from deixis.models.prima import PrimaModel, prima_7b, prima_tiny
+from deixis.models.released import open_model
 from deixis.processing.prima import PrimaProcessor
 
 RELATED = "relation.relation.layers.0.attention."
@@ -336,6 +338,20 @@ def test_glamm_and_instruct_blip_begin_at_the_pretrained_q_former(tiny, write, t
     assert "blip: llm_model.model.norm.weight" in planned.dropped
     with pytest.raises(WeightsError, match="add --vision-tower INSTRUCTBLIP"):
         plan(write(glamm), None)
+
+
+def test_the_whole_conversion_makes_a_folder_that_opens_and_answers(tiny, write, tmp_path):
+    state = tiny[0].state_dict()
+    source = write({**release(state), "model.mystery": torch.ones(11)}, wonder=3)
+    report = convert(str(source.folder), tmp_path / "out", "prima")
+    assert report["filled"] == len(state)
+    assert report["dropped"].keys() == {"model.mystery"}
+    assert report["smoke"]["answer"] is not None
+    opened = open_model(tmp_path / "out")
+    assert all(torch.equal(opened.model.state_dict()[name], state[name]) for name in state)
+    assert opened.model.config.extras == {"wonder": 3}
+    with pytest.raises(WeightsError, match="converted already"):
+        convert(str(tmp_path / "out"), tmp_path / "again", "prima")
 
 
 # -- real names and sizes, without the weights ---------------------------------------------------

@@ -31,6 +31,7 @@ class Source(Strict):
     task: str
     weight: float = Field(default=1.0, gt=0)
     questions: int | None = Field(default=None, ge=1)  # per set; None: as the stage says
+    kinds: dict[str, float] = {}  # kind of question -> how many times as often as usual
     pool: int | None = Field(
         default=None, ge=1
     )  # so many worlds that return; None: always new ones

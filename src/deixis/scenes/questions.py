@@ -3,6 +3,7 @@
 ``make_sample`` gives the sample of a key, ``make_scene`` several questions about one world.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -59,14 +60,22 @@ def make_sample(split: str, task: str, seed: int, index: int) -> Sample:
     return make_scene(key).samples[0]
 
 
-def make_scene(key: WorldKey, *, questions: int = 1, draw: int = 0) -> Scene:
+def make_scene(
+    key: WorldKey,
+    *,
+    questions: int = 1,
+    draw: int = 0,
+    kinds: Mapping[str, float] | None = None,
+) -> Scene:
     """Make up to ``questions`` different questions about the world of a key, at least one.
 
-    Another ``draw`` asks other questions about the same world.
+    Another ``draw`` asks other questions about the same world; ``kinds`` says which kinds of
+    question are asked how many times as often as usual.
 
     Raises:
-        DataError: an unknown task, or ``compose`` asked of the training split.
+        DataError: an unknown task or kind, or ``compose`` asked of the training split.
     """
+    offers = _weighed(key.task, kinds or {})
     for attempt in range(DRAWS):
         drawn = replace(key, index=(key.index + attempt * STRIDE) % 2**63)
         world = draw_world(drawn)
@@ -74,7 +83,7 @@ def make_scene(key: WorldKey, *, questions: int = 1, draw: int = 0) -> Scene:
         facts = Facts(world, renderings)
         salt = f"/{draw}" if draw else ""
         rng = Random(f"{key.split}/{key.task}/{key.seed}/{key.index}/{attempt}{salt}")
-        proved = _ask(facts, key.task, rng, questions)
+        proved = _ask(facts, offers, rng, questions)
         if proved:
             images = image_set(world, renderings)
             samples = tuple(
@@ -100,12 +109,29 @@ def image_set(world: World, renderings: tuple[Rendering, ...]) -> ImageSet:
     return ImageSet(frames, world.lengths, world.times)
 
 
-def _ask(facts: Facts, task: str, rng: Random, questions: int) -> list[tuple[Asked, Truth]]:
+def _weighed(task: str, often: Mapping[str, float]) -> dict[str, Kind]:
+    """Return the kinds of a task, some of them asked more or less often."""
+    kinds = KINDS.get(task, {})
+    for name, times in often.items():
+        if name not in kinds or not 0 < times < float("inf"):
+            raise DataError(
+                f'kinds of {task}: expected numbers above 0 for {", ".join(kinds)}, '
+                f'got "{name}": {times:g}.'
+            )
+    return {
+        name: replace(kind, weight=kind.weight * often.get(name, 1.0))
+        for name, kind in kinds.items()
+    }
+
+
+def _ask(
+    facts: Facts, offers: dict[str, Kind], rng: Random, questions: int
+) -> list[tuple[Asked, Truth]]:
     """Return different questions; a kind that this world does not allow gives way to another."""
     proved: list[tuple[Asked, Truth]] = []
     for _ in range(3 * questions):
-        for name in _kinds_in_turn(facts, KINDS[task], rng):
-            found = settle(facts, KINDS[task][name], rng)
+        for name in _kinds_in_turn(facts, offers, rng):
+            found = settle(facts, offers[name], rng)
             if found is not None and all(found[0] != asked for asked, _ in proved):
                 proved.append(found)
                 break

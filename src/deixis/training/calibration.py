@@ -35,8 +35,8 @@ from deixis.training.checkpoints import replacing
 from deixis.training.strangers import stranger, worn
 
 SEED = 2**51  # worlds of the split "val" that only calibration draws
-FAMILIAR = {"refer": 700, "multi": 350, "clip": 150, "region": 350, "plain": 350, "absent": 350}
-STRANGERS = 3000  # pictures that are no scenes
+FAMILIAR = {"refer": 400, "multi": 200, "clip": 80, "region": 200, "plain": 200, "absent": 200}
+STRANGERS = 2500  # pictures that are no scenes
 SURE = {"absent": 600, "refer": 200, "multi": 100, "many": 100}
 JUDGES = "familiar."  # tensors that say which pictures are familiar
 TOGETHER = 32  # questions

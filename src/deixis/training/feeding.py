@@ -107,6 +107,7 @@ def make_mixture(stage: Stage, seed: int) -> Mixture:
             weight=source.weight,
             questions=source.questions or stage.questions,
             pool=source.pool,
+            kinds=tuple(sorted(source.kinds.items())),
         )
         for source in stage.data
     ]

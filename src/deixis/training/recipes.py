@@ -42,7 +42,7 @@ def deixis_workshop() -> Workshop:
 def scene_of(draw: Draw) -> Scene:
     """Draw the image set and the questions of a mixture's draw."""
     key = WorldKey(split=draw.split, task=draw.task, seed=draw.seed, index=draw.index)
-    return make_scene(key, questions=draw.questions, draw=draw.salt)
+    return make_scene(key, questions=draw.questions, draw=draw.salt, kinds=dict(draw.kinds))
 
 
 def build_model(run: TrainRun, folder: Path) -> tuple[DeixisModel, Processor]:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 SIDE = 128
 FILTERS = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
@@ -20,12 +20,15 @@ def stranger(random: np.random.Generator) -> np.ndarray:
     """Return a picture (H, W, 3) uint8 that is no scene."""
     photos: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (leaves, fog, cut)
     others = (page, screen, flat, static, cartoon)
-    makers = photos if random.random() < 0.8 else others
+    makers = photos if random.random() < 0.7 else others
     pixels = makers[random.integers(len(makers))](random)
     if random.random() < 0.5:  # dull light: a narrow range of tones around the middle
         pixels = random.uniform(0.25, 0.7) + random.uniform(0.25, 0.9) * (pixels - pixels.mean())
     if random.random() < 0.15:
         pixels = np.repeat(pixels.mean(2, keepdims=True), 3, axis=2)  # without colour
+    if random.random() < 0.4:  # of another shape
+        height, width = random.integers(SIDE // 2, SIDE + 1, 2)
+        pixels = pixels[:height, :width]
     return (pixels.clip(0, 1) * 255).round().astype(np.uint8)
 
 
@@ -125,8 +128,6 @@ def cartoon(random: np.random.Generator) -> np.ndarray:
     picture = Image.new("RGB", (SIDE, SIDE), tuple(random.integers(0, 256, 3).tolist()))
     if random.random() < 0.5:
         picture.paste("white", (0, 0, SIDE, SIDE))
-    from PIL import ImageDraw
-
     draw, filled = ImageDraw.Draw(picture), random.random() < 0.6
     for _ in range(int(random.integers(1, 12))):
         left, top = random.integers(-10, SIDE - 10, 2).tolist()

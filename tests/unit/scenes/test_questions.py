@@ -188,3 +188,21 @@ def test_a_scene_gives_different_questions_about_the_same_pictures(task):
         isinstance(s.images, ImageSet) and s.images is scene.samples[0].images
         for s in scene.samples
     )
+
+
+def test_a_kind_can_be_asked_more_often_and_the_rest_stays_as_it_was():
+    keys = [WorldKey(split="train", task="refer", seed=3, index=i) for i in range(60)]
+    usual = [make_scene(key).samples[0].type for key in keys]
+    often = [make_scene(key, kinds={"ordinal": 40.0}).samples[0].type for key in keys]
+    assert often.count("ordinal") > 3 * usual.count("ordinal") > 0
+    same = make_scene(keys[0], questions=3, kinds={"ordinal": 1.0}).samples
+    assert [s.question.text for s in same] == [
+        s.question.text for s in make_scene(keys[0], questions=3).samples
+    ]
+
+
+@pytest.mark.parametrize("kinds", [{"ordinals": 2.0}, {"ordinal": 0.0}, {"ordinal": -1.0}])
+def test_kinds_that_cannot_be_weighed_are_refused(kinds):
+    key = WorldKey(split="train", task="refer", seed=3, index=0)
+    with pytest.raises(DataError, match="kinds of refer: expected numbers above 0 for attribute"):
+        make_scene(key, kinds=kinds)

@@ -10,7 +10,7 @@ import numpy as np
 from recorded import File, Recorded
 
 from deixis.data.annotations.polygons import reason_seg_map
-from deixis.data.referring import References
+from deixis.data.images.referring import References
 
 
 def check_readers(file: File) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from published import SIZE, box_mask, box_polygon, picture, write_json
 
-from deixis.data.reasoning import open_muse, open_reason_seg
+from deixis.data.images.reasoning import open_muse, open_reason_seg
 from deixis.errors import DataError
 from deixis.structures.masks import Mask
 

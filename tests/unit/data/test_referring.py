@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from published import BOXES, box_mask, ref, write_refcoco
 
-from deixis.data.referring import open_referring
+from deixis.data.images.referring import open_referring
 from deixis.errors import DataError
 from deixis.structures.masks import Mask
 

@@ -8,6 +8,7 @@ import torch
 
 import deixis
 from deixis.errors import DataError
+from deixis.models.pixellm import group_states
 from deixis.reasoning.pixellm import PixelLMEngine
 from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.answers import GroundedAnswer, Target
@@ -109,6 +110,28 @@ def test_a_batch_answers_as_each_question_alone(parts):
     together = Reasoner(*parts, name="small").answer_batch(samples())
     for answer, (pixels, text) in zip(together, ASKED, strict=True):
         same(answer, Reasoner(*parts, name="small").answer(pixels, text))
+
+
+@torch.no_grad()
+def test_what_is_drawn_while_writing_is_what_the_whole_answer_asks_for(parts):
+    model, processor = parts
+    batch = processor.encode(samples())
+    drawn = []
+    hook = model.pyramid.register_forward_hook(lambda *given: drawn.append(given[2]))
+    run = PixelLMEngine(model, processor).begin(batch, ["one", "other"])
+    for _ in run.steps():
+        pass
+    hook.remove()
+    rows = [[*ids, *written] for ids, written in zip(run.rows, run.written, strict=True)]
+    slots = processor.slots(rows)
+    tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(r) for r in rows], batch_first=True)
+    lengths = torch.tensor([[len(row)] for row in rows])
+    look = model.see(batch.pixels, batch.resized)
+    held = torch.arange(tokens.shape[1]) < lengths
+    laid = model.lay_out(tokens, held, batch.image, look)
+    queries = model.queries(group_states(model.read(laid), laid, slots))
+    expected = model.point(queries, look, batch.image[slots.row])
+    torch.testing.assert_close(torch.cat(drawn), expected, atol=1e-3, rtol=1e-3)
 
 
 def test_answers_depend_on_image_and_question(reasoner):

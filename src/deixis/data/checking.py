@@ -1,0 +1,80 @@
+"""Goes through a data set: what can be read, what cannot and why, and what is published of it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deixis.errors import DataError
+from deixis.structures.samples import Sample
+
+PUBLISHED: Mapping[str, int] = {  # samples of a split, where its authors or their code say so
+    "reason_seg/train": 239,
+    "reason_seg/val": 200,
+    "reason_seg/test": 779,
+    "mevis/valid_u": 793,
+    "mevis/valid": 2236,
+    "VideoRefer-Bench-D": 400,
+    "VideoRefer-Bench-Q": 1000,
+}
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Report:
+    """What a look through a data set found.
+
+    Attributes:
+        name: of the data set and split.
+        count: how many records there are.
+        published: how many there should be; None where nobody says.
+        read: how many could be read.
+        types: of those read, by kind.
+        refused: the index and the reason of each that could not be.
+        missing: how many of these lack an image or a video.
+    """
+
+    name: str
+    count: int
+    published: int | None
+    read: int = 0
+    types: Counter[str] = field(default_factory=Counter)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    missing: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Whether all is there and can be read."""
+        return not self.refused and self.published in (None, self.count)
+
+
+def check(samples: Sequence[Sample], name: str, progress: Progress | None = None) -> Report:
+    """Read every record once and report; no pixel is decoded."""
+    report = Report(name, len(samples), PUBLISHED.get(name))
+    for index in range(len(samples)):
+        try:
+            sample = samples[index]
+        except DataError as error:
+            report.refused.append((index, str(error)))
+            report.missing += ", got none." in str(error)
+        else:
+            report.read += 1
+            report.types[sample.type or "other"] += 1
+        if progress:
+            progress(index + 1, len(samples))
+    return report
+
+
+def readable(
+    samples: Sequence[Sample], refuse: Callable[[int, str], None]
+) -> Iterator[tuple[int, Sample]]:
+    """Yield the records that can be read with their indices, and hand over the others' reasons.
+
+    Without it a broken record ends the run: that is the default.
+    """
+    for index in range(len(samples)):
+        try:
+            sample = samples[index]
+        except DataError as error:
+            refuse(index, str(error))
+        else:
+            yield index, sample

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from results import record
 
-CASES = (("float32", 32), ("float32", 1024), ("bfloat16", 32))
+CASES = (("float32", 32), ("float32", 1024), ("bfloat16", 32), ("float16", 256))
 CLIP = {
     "hidden_size": 768,
     "intermediate_size": 3072,

@@ -20,6 +20,7 @@ from deixis.models.released_files import read_header, weight_files
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 QUESTION = 70  # text tokens of a prompt with a question of one sentence
 TARGETS = 2
+KERNELS = 70_000_000  # of torch's own code and tables, loaded at the first computation
 
 
 def interpreter() -> int:
@@ -54,7 +55,9 @@ def memory_needed(folder: Path, answers: Sequence[int]) -> dict[str, dict[int, i
     counts = _counts(folder, exact)
     need: dict[str, dict[int, int]] = {}
     for dtype, size in BYTES.items():
-        weights = counts["exact"] * 4 + counts["free"] * size
+        # while a model changes its type, what stays exact is there twice
+        exact_bytes = counts["exact"] * (4 if size == 4 else 8)
+        weights = counts["free"] * size + exact_bytes + KERNELS
         need[dtype] = {n: weights + WORKING[family](config, size, n) for n in answers}
     return need
 
@@ -80,7 +83,8 @@ def _pixellm(config: Any, size: int, answer: int) -> int:
     patches, width = config.grid**2 + 1, clip.hidden_size
     positions = QUESTION + config.image_grid**2 + answer
     head = text.hidden_size // text.num_attention_heads
-    kept = 2 * text.num_hidden_layers * text.num_key_value_heads * head * positions * size
+    # keys and values; they grow by copies, so that as much again lies free between them
+    kept = 2 * 2 * text.num_hidden_layers * text.num_key_value_heads * head * positions * size
     features = config.levels * patches * width * size
     layers = max(layer % (clip.num_hidden_layers + 1) for layer in config.feature_layers) + 1
     see = patches * (layers * width + 3 * clip.intermediate_size) * size

@@ -201,6 +201,14 @@ def _check_tokens(
                 f"take added_tokens.json of the published checkpoint."
             )
     _check_group(values, group, source)
+    named = set(tokens.values())
+    for number in range(min(named), max(named)):
+        if number not in named:
+            raise WeightsError(
+                f"{source.name}/added_tokens.json: expected a word for every id from {min(named)} "
+                f"to {max(named)}, got none for {number}: a group would be too short. Take "
+                f"added_tokens.json of the same checkpoint."
+            )
     size = _tokenizer_size(source, tokens)
     for name in EMBEDDINGS:
         rows = headers[name].shape[0] if name in headers else size
@@ -304,10 +312,24 @@ def _clip_config(
                 f'"{given.get("model_type")}". {FETCH}'
             )
         return inner
+    return _inner_clip(values, source) or _measured_clip(values, headers, source)
+
+
+def _inner_clip(values: Mapping[str, Any], source: Source) -> Mapping[str, Any] | None:
+    """Return the config of a tower within SOURCE: in its config.json, or in a file of its own."""
     for key in ("vision_config", "clip_vision_config", "mm_vision_tower_config"):
         if isinstance(values.get(key), dict):
             return values[key]  # type: ignore[no-any-return]
-    return _measured_clip(values, headers, source)
+    folder = source.folder
+    for path in sorted([*folder.glob("*.json"), *folder.glob("*/config.json")]):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # not a config; what must be read is read elsewhere
+            continue
+        inner = found.get("vision_config", found) if isinstance(found, dict) else None
+        if isinstance(inner, dict) and str(found.get("model_type")).startswith("clip"):
+            return inner
+    return None
 
 
 def _measured_clip(

@@ -5,7 +5,7 @@ Sizes are those of the weights that are fetched. Nothing here imports torch.
 
 from dataclasses import dataclass
 
-READY = ("pixellm", "prima", "unipixel")  # families with a recipe; the others are listed and wait for theirs
+READY = ("pixellm", "prima", "unipixel")  # families with a recipe
 UNKNOWN = "not stated where we could read"
 
 

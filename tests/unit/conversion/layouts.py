@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
@@ -185,3 +185,8 @@ def _random(name: str, value: Tensor) -> Tensor:
         return value
     norm = value.dim() == 1 and name.endswith("weight")
     return torch.randn(value.shape) * 0.2 + (1.0 if norm else 0.0)
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Return all tensors of a converted folder."""
+    return {k: v for path in folder.glob("*.safetensors") for k, v in load_file(path).items()}

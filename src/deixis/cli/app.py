@@ -173,6 +173,19 @@ def convert(
 
 
 @app.command()
+def flops(
+    model: Annotated[str, typer.Option(help="A preset's name, or a folder.")] = "prima",
+    images: Annotated[int, typer.Option(help="How many are asked about.")] = 3,
+    answer_tokens: Annotated[int, typer.Option(help="How long the answer is.")] = 128,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Count the operations of one question, by station, without any weights."""
+    from deixis.cli.costing import flops
+
+    flops(model, images, answer_tokens, as_json=json)
+
+
+@app.command()
 def doctor(model: Model = "deixis-tiny") -> None:
     """Check this machine, and answer one question from pixels to masks."""
     from deixis.cli.doctor import report

@@ -20,6 +20,8 @@ from deixis.decoding.pyramid import Modulation, add_levels, mask_gain
 from deixis.nn.prompt_codes import FourierCode, PromptCodes
 from deixis.nn.shapes import expect_shape
 
+CHUNK = 32  # targets whose features are in memory together
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LightConfig:
@@ -104,16 +106,20 @@ class LightPixelDecoder(nn.Module):
         Raises:
             ShapeError: queries, features and index do not fit together.
         """
-        levels = self.draw(queries, features, image_index, prompts)
-        return self.fuse([level.logits for level in levels])
+        expect_shape("queries", queries, (None, self.config.levels, self.config.width))
+        expect_shape("image index of each query", image_index, (len(queries),))
+        drawn = []
+        for some, index in zip(queries.split(CHUNK), image_index.split(CHUNK), strict=True):
+            shown, place = index.unique(return_inverse=True)
+            levels = self.draw(some, [feature[shown] for feature in features], place, prompts)
+            drawn.append(self.fuse([level.logits for level in levels]))
+        return torch.cat(drawn)
 
     def draw(
         self, queries: Tensor, features: Sequence[Tensor], image_index: Tensor, prompts: PromptCodes
     ) -> list[Level]:
         """Return what every level draws; arguments as in ``forward``."""
         config = self.config
-        expect_shape("queries", queries, (None, config.levels, config.width))
-        expect_shape("image index of each query", image_index, (len(queries),))
         levels: list[Level] = []
         for number, feature in enumerate(features):
             expect_shape(f"features of level {number}", feature, (None, config.width, None, None))

@@ -137,13 +137,8 @@ class PixelLMEngine:
             for head, known in zip(heads, images, strict=True)
         ]
         reading = go_on_from(self.model.language, prefixes)
-        device = self.model.device
         rest = [ids[len(head) :] for ids, head in zip(rows, heads, strict=True)]
-        width = max(len(ids) for ids in rest)
-        pad = self.processor.vocabulary.pad
-        tokens = torch.tensor([[*ids, *[pad] * (width - len(ids))] for ids in rest], device=device)
-        lengths = torch.tensor([len(ids) for ids in rest], device=device)
-        held = torch.arange(width, device=device) < lengths[:, None]
+        tokens, held = self._padded(rest)
         before = reading.state
         embedded = self.model.language.embed_tokens(tokens)
         states = read_on(self.model.language, reading, embedded, held)
@@ -158,22 +153,27 @@ class PixelLMEngine:
             for head, known in zip(heads, images, strict=True)
             if known and head not in known.heads
         }
-        if not new:
-            return
-        device = self.model.device
-        width = max(len(head) for _, head in new)
+        waiting = [(head, known) for (_, head), known in new.items()]
+        for start in range(0, len(waiting), CHUNK):
+            some = waiting[start : start + CHUNK]
+            tokens, held = self._padded([head for head, _ in some])
+            laid = self.model.lay_out(
+                tokens,
+                held,
+                torch.arange(len(some), device=tokens.device),
+                _together([known.look for _, known in some]),
+            )
+            read = read_prefixes(self.model.language, laid.embedded, laid.held, laid.positions)
+            for (head, known), prefix in zip(some, read, strict=True):
+                known.heads[head] = prefix
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Return ids (B, N) and which of them are there, where the model is."""
+        device, width = self.model.device, max(len(row) for row in rows)
         pad = self.processor.vocabulary.pad
-        tokens = [[*head, *[pad] * (width - len(head))] for _, head in new]
-        lengths = torch.tensor([len(head) for _, head in new], device=device)
-        laid = self.model.lay_out(
-            torch.tensor(tokens, device=device),
-            torch.arange(width, device=device) < lengths[:, None],
-            torch.arange(len(new), device=device),
-            _together([known.look for known in new.values()]),
-        )
-        prefixes = read_prefixes(self.model.language, laid.embedded, laid.held, laid.positions)
-        for ((_, head), known), prefix in zip(new.items(), prefixes, strict=True):
-            known.heads[head] = prefix
+        tokens = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=device)
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        return tokens, torch.arange(width, device=device) < lengths[:, None]
 
 
 @dataclass(kw_only=True)

@@ -42,6 +42,15 @@ def test_a_target_is_drawn_alone_as_among_others_on_its_own_image(parts):
 
 
 @torch.no_grad()
+def test_many_targets_are_drawn_a_few_at_a_time(parts, monkeypatch):
+    decoder, prompts, features, queries, index = parts
+    together = decoder(queries, features, index, prompts)
+    monkeypatch.setattr("deixis.decoding.light.CHUNK", 3)
+    few = decoder(queries, features, index, prompts)
+    torch.testing.assert_close(few, together, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
 def test_a_level_is_weighed_by_the_one_before(parts):
     decoder, prompts, features, queries, index = parts
     levels = decoder.draw(queries, features, index, prompts)

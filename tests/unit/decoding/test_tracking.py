@@ -1,4 +1,4 @@
-"""Frame memory: the same masks in any batch and any chunks, and never more than the window holds."""
+"""Frame memory: the same masks in any batch and any chunks; never more than the window holds."""
 
 import pytest
 import torch

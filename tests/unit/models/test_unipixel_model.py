@@ -1,4 +1,4 @@
-"""UniPixel's model: rows of a batch are strangers, switches do what they say, configs are checked."""
+"""UniPixel's model: rows of a batch are strangers, switches do what they say."""
 
 import time
 from dataclasses import replace

@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Making .venv with $(PYTHON) ..."
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install -qq --disable-pip-version-check \
-		-c constraints.txt -e '.[dev,train,video,metrics]'
+		-c constraints.txt -e '.[dev,train,video,metrics,data]'
 	@touch $@
 
 clean:

@@ -66,6 +66,8 @@ class Instances:
                 f'{self.path}: "image_id": expected an id among the images, got {image_id}. '
                 f"Check that both files are of one release."
             )
+        if isinstance(entry.get("coco_url"), str) and "file_name" not in entry:  # LVIS
+            entry = {**entry, "file_name": "/".join(entry["coco_url"].split("/")[-2:])}
         size = (entry.get("height"), entry.get("width"))
         if not isinstance(entry.get("file_name"), str) or not all(
             type(n) is int and n > 0 for n in size

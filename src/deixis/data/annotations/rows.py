@@ -12,7 +12,7 @@ from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
 from deixis.structures.pictures import Picture
-from deixis.structures.samples import Sample
+from deixis.structures.samples import Question, Sample
 
 
 @dataclass(frozen=True)
@@ -132,3 +132,18 @@ def field(row: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any
         names = " or ".join(one.__name__ for one in kinds)
         raise DataError(f'{where}: "{name}": expected {names}, got {str(value)[:60]!r}.')
     return value
+
+
+def objects_sample(
+    images: ImageSet, names: Sequence[str], masks: Sequence[Mask], key: str, source: str
+) -> Sample:
+    """Return the sample that asks for all objects of an image, one target each."""
+    asked = ", ".join(dict.fromkeys(names))
+    return Sample(
+        images=images,
+        question=Question(text=f"Where is every {asked}?" if asked else "What is there?"),
+        answer=named_targets(names, masks),
+        id=key,
+        source=source,
+        type="instances",
+    )

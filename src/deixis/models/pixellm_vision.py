@@ -70,6 +70,9 @@ def clip_levels(
         layers: indices into "embeddings, layer 1, ..., last layer".
     """
     expect_shape("pixels", pixels, (len(patches), 3, None, None))
+    if not len(pixels):  # rows of words only
+        width = int(tower.config.hidden_size)
+        return pixels.new_zeros(len(layers), 0, patches.shape[1] * patches.shape[2], width)
     depth = len(tower.encoder.layers)
     wanted = [layer % (depth + 1) for layer in layers]
     hidden = tower.pre_layrnorm(tower.embeddings(pixels))

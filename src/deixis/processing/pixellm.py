@@ -29,7 +29,7 @@ from deixis.processing.pixellm_prompts import (
     spoken,
     turn_texts,
 )
-from deixis.processing.pixellm_words import TYPED, PixelLMVocabulary
+from deixis.processing.pixellm_words import TYPED, PixelLMVocabulary, group_names
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame
 from deixis.structures.masks import Mask
@@ -152,11 +152,7 @@ class PixelLMProcessor:
     @property
     def group_text(self) -> str:
         """One target as it is written."""
-        return " ".join(name for name, i in self.vocabulary.added.items() if i in self._group)
-
-    @property
-    def _group(self) -> frozenset[int]:
-        return frozenset(self.vocabulary.group)
+        return " ".join(group_names(self.config.group_size))
 
     # -- forward ----------------------------------------------------------------------------------
 

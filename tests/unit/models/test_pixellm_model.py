@@ -12,6 +12,7 @@ from deixis.models.pixellm import PRESETS, PixelLM, PixelLMConfig, group_states
 from deixis.models.pixellm_config import pixellm_tiny, published_config
 from deixis.models.pixellm_keys import is_dropped, our_key
 from deixis.models.pixellm_vision import patch_mask, pooled_mask, resize_position_table
+from deixis.processing.pixellm import PixelLMProcessor
 from deixis.structures.images import Frame
 from deixis.training.pixellm_objective import PixelLMObjective
 
@@ -169,6 +170,17 @@ def test_constants_of_fusion_come_from_the_config(make_pixellm):
     torch.testing.assert_close(model.pyramid.fuse(levels), torch.full((1, 4, 4), 0.6))
 
 
+def test_a_batch_of_words_only_learns_without_any_image(small):
+    model, processor = small
+    row = processor.conversation([("Hello?", "hello.")], image=False)
+    batch = processor.collate([row], [], [-1], masks=[])
+    parts = PixelLMObjective()(model(batch), batch)
+    sum(parts.values()).backward()
+    assert float(parts["text"].detach()) > 0 == float(parts["bce"].detach())
+    assert model.lm_head.weight.grad.any()
+    model.zero_grad()
+
+
 def test_presets_have_their_sizes_and_their_config_survives_a_file(tmp_path):
     counts = {}
     for name, preset in PRESETS.items():
@@ -227,7 +239,12 @@ def test_a_row_and_its_image_must_agree(small):
         processor.collate([row], frames()[:1], [0], masks=[torch.zeros(2, 2)])
 
 
-def test_the_tiny_preset_runs(scene_samples):
-    with torch.device("meta"):
-        model = PixelLM(pixellm_tiny())
-    assert model.config.grid == 16
+def test_the_tiny_preset_learns_from_scenes(scene_samples):
+    config = pixellm_tiny()
+    texts = [t for s in scene_samples for t in (s.question.text, s.answer.text)]
+    processor = PixelLMProcessor.from_texts(config, texts)
+    spoken = [s for s in scene_samples if len(s.images) == 1 and not s.question.prompts][:3]
+    batch = processor.encode(spoken, with_truth=True)
+    model = PixelLM(config)
+    sum(PixelLMObjective()(model(batch), batch).values()).backward()
+    assert all(p.grad.any() for p in model.projector.parameters())

@@ -14,6 +14,7 @@ from deixis.processing.pixellm import (
     restore_logits,
 )
 from deixis.processing.pixellm_batch import IGNORED, IMAGE
+from deixis.processing.pixellm_words import PixelLMVocabulary
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame
 from deixis.structures.masks import Mask
@@ -90,6 +91,13 @@ def test_a_true_answer_is_read_back_as_it_was_written(processor, scene_samples):
         answer = processor.decode(reply, drawn)
         assert answer.text.split() == sample.answer.text.split()
         assert [set(t.masks) for t in answer.targets] == [set(t.masks) for t in drawn]
+
+
+def test_a_group_is_written_in_order_whatever_the_order_of_the_file(processor):
+    words = processor.vocabulary
+    turned = PixelLMVocabulary(words.model, dict(reversed(words.added.items())), len(words.group))
+    again = PixelLMProcessor(processor.config, turned)
+    assert tuple(turned.encode(again.group_text)) == words.group
 
 
 def test_labels_cover_every_answer_to_its_end_and_nothing_else(processor):

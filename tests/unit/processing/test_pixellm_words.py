@@ -51,6 +51,11 @@ def test_a_vocabulary_is_read_as_it_was_saved(words, tmp_path):
     assert (again.group, len(again)) == (words.group, len(words))
 
 
+def test_the_order_of_a_group_is_that_of_its_names_and_not_of_the_file(words):
+    turned = dict(reversed(added(words).items()))
+    assert PixelLMVocabulary(words.model, turned, 4).group == words.group
+
+
 def test_a_group_of_one_token_has_no_number():
     assert group_names(1) == ("[SEG]",)
     assert group_names(3) == ("[SEG0]", "[SEG1]", "[SEG2]")

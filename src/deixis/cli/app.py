@@ -14,6 +14,10 @@ app = typer.Typer(
 )
 scenes = typer.Typer(help="Draw scenes whose truth is known exactly.", no_args_is_help=True)
 app.add_typer(scenes, name="scenes")
+curate = typer.Typer(help="Make data sets and look into them.", no_args_is_help=True)
+m4seg = typer.Typer(help="M4Seg: questions about several images.", no_args_is_help=True)
+curate.add_typer(m4seg, name="m4seg")
+app.add_typer(curate, name="curate")
 
 Task = Literal["refer", "many", "multi", "absent", "region", "clip", "pixelqa", "plain", "compose"]
 Split = Literal["train", "val", "test"]
@@ -145,6 +149,18 @@ def show_scenes(
     from deixis.cli.measuring import show_scenes
 
     show_scenes(out, task=task, count=count, seed=seed, split=split)
+
+
+@m4seg.command("stats")
+def m4seg_stats(
+    root: Annotated[Path, typer.Option(help="The folder with the records.")],
+    split: Split = "test",
+    file: Annotated[Path | None, typer.Option(help="The records, if there are several.")] = None,
+) -> None:
+    """Count what a split holds, and say which records were put aside."""
+    from deixis.cli.curating import m4seg_stats
+
+    m4seg_stats(root, split, file)
 
 
 @app.command()

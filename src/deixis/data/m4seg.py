@@ -115,9 +115,7 @@ def open_m4seg(root: Path | str, split: str, *, file: Path | str | None = None) 
         except DataError as error:
             rejected.append(str(error))
     make = partial(make_sample, root=root, split=split, owners=owners)
-    return M4Seg(
-        samples=LazySamples(f"m4seg/{split}", records, make), rejected=tuple(rejected)
-    )
+    return M4Seg(samples=LazySamples(f"m4seg/{split}", records, make), rejected=tuple(rejected))
 
 
 def statistics(data: M4Seg) -> dict[str, Any]:
@@ -364,5 +362,3 @@ def _picture(root: Path, source: str, name: str) -> ImageSet:
     folders = [root / folder for folder in store.folders]
     found = next((folder for folder in folders if (folder / name).is_file()), folders[0])
     return open_picture(found / name, store.page)
-
-

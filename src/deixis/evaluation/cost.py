@@ -11,6 +11,7 @@ Shapes: N images, W columns of the prompt, T answer tokens, P patches, C D width
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from deixis.models.prima_config import VICUNA, PrimaConfig, prima_7b, prima_v1_7
 TEXT, NAMED = 80, 8  # tokens of the prompt beside images; of "<im_start>", "(IMAGE1), " and so on
 QUESTION = 20  # of them, the question that a Q-Former reads
 STATIONS = ("vision", "relation", "language_prefill", "language_steps", "decoding")
-CLIP_LARGE = {
+CLIP_LARGE: dict[str, Any] = {
     "hidden_size": 1024,
     "intermediate_size": 4096,
     "num_hidden_layers": 24,
@@ -76,7 +77,7 @@ class Bill:
         self.count("language_prefill", lambda: _read(decoder, head, columns, 0, width))
         first, last = (Bill(images=0, answer_tokens=0) for _ in range(2))
         for bill, before in ((first, columns), (last, columns + self.answer_tokens - 1)):
-            bill.count("language_steps", lambda b=before: _read(decoder, head, 1, b, width))
+            bill.count("language_steps", partial(_read, decoder, head, 1, before, width))
         both = first.operations["language_steps"] + last.operations["language_steps"]
         self.operations["language_steps"] += both * self.answer_tokens // 2
 
@@ -231,7 +232,8 @@ def _ask(model: PrimaModel, queries: Tensor, features: Tensor) -> Tensor:
 
 def _sam_sees(bill: Bill, sam: SegmentAnything) -> None:
     """Add SAM's encoder, once per image."""
-    side = sam.sam.config.vision_config.image_size
+    inner: Any = sam.sam.config.vision_config
+    side = inner.image_size
     one = Bill(images=1, answer_tokens=0)
     one.count("vision", lambda: sam.look(_meta(1, 3, side, side)))
     bill.operations["vision"] += bill.images * one.operations["vision"]
@@ -239,7 +241,7 @@ def _sam_sees(bill: Bill, sam: SegmentAnything) -> None:
 
 def _draw(sam: SegmentAnything, prompts: Tensor) -> Tensor:
     """Draw one prompt in one image."""
-    inner = sam.sam.config.prompt_encoder_config
+    inner: Any = sam.sam.config.prompt_encoder_config
     grid, width = inner.image_embedding_size, inner.hidden_size
     masks, _ = sam.sam.mask_decoder(
         image_embeddings=_meta(1, width, grid, grid),

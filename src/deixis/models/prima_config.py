@@ -176,14 +176,14 @@ class PrimaConfig(PreTrainedConfig):
         )
 
 
-VIT_H = {
+VIT_H: dict[str, Any] = {
     "hidden_size": 1280,
     "num_hidden_layers": 32,
     "num_attention_heads": 16,
     "global_attn_indexes": [7, 15, 23, 31],
 }
-QFORMER = {"vocab_size": 30523}  # bert-base-uncased and [DEC]
-VICUNA = {
+QFORMER: dict[str, Any] = {"vocab_size": 30523}  # bert-base-uncased and [DEC]
+VICUNA: dict[str, Any] = {
     "vocab_size": 32007,
     "hidden_size": 4096,
     "intermediate_size": 11008,

@@ -74,7 +74,8 @@ def root(tmp_path):
     for folder, files in folders.items():
         (tmp_path / folder).mkdir(parents=True)
         for number, name in files.items():
-            Image.new("RGB", SIZES[number][::-1], (number % 255, 9, 9)).save(tmp_path / folder / name)
+            picture = Image.new("RGB", SIZES[number][::-1], (number % 255, 9, 9))
+            picture.save(tmp_path / folder / name)
     return tmp_path
 
 
@@ -142,7 +143,8 @@ FAULTS = {
     "unknown source": ({"dataset_name": "coco"}, r"dataset_name.*got 'coco'"),
     "no question": ({"q": None}, r"expected q or question, got none"),
     "no masks": ({"groundings": {"img_1": [{"name": "mug"}]}}, r"expected name and segmentation"),
-    "a broken mask": ({"groundings": {"img_1": [grounding("mug", 3)]}}, r"expected polygons or RLE"),
+    "a broken mask": ({"groundings": {"img_1": [grounding("mug", 3)]}},
+                      r"expected polygons or RLE"),
 }  # fmt: skip
 
 
@@ -168,10 +170,10 @@ def test_a_missing_image_says_which_file_to_fetch(root):
 
 
 def test_records_that_are_not_there_or_not_one_file_are_said(root):
-    with pytest.raises(DataError, match="expected PREFIX_test.json .* got none. Fetch kanguyen"):
+    with pytest.raises(DataError, match=r"expected PREFIX_test\.json .* got none\. Fetch"):
         open_m4seg(root, "test")
     write(root, CODED)
-    with pytest.raises(DataError, match="expected one file with records of test, got .*, .*"):
+    with pytest.raises(DataError, match=r"expected one file with records of test, got .*, .*"):
         write(root, CODED, name="other_test.json")
     assert len(open_m4seg(root, "test", file=root / "other_test.json").samples) == 1
     (root / "cut_val.json").write_text('[{"q": 1},\n\n{"q"')
@@ -208,15 +210,14 @@ def test_parquet_with_structs_or_json_in_its_columns_is_read(root):
             "groundings": json.dumps(CODED["groundings"]),
         }
     ]
-    (root / "data").mkdir()
-    parquet.write_table(arrow.Table.from_pylist(rows), root / "data" / "test-00000-of-00001.parquet")
+    shards = root / "data"
+    shards.mkdir()
+    parquet.write_table(arrow.Table.from_pylist(rows), shards / "test-00000-of-00002.parquet")
     boxes = {"img_1": [grounding("mug", polygon())], "img_2": None}
     plain = {**rows[0], "answer": "A mug_101.", "question": "?", "groundings": boxes}
-    parquet.write_table(
-        arrow.Table.from_pylist([plain]), root / "data" / "test-00001-of-00002.parquet"
-    )
+    parquet.write_table(arrow.Table.from_pylist([plain]), shards / "test-00001-of-00002.parquet")
     first, second = open_m4seg(root, "test").samples
-    (root / "data").rename(root / "gone")
+    shards.rename(root.parent / f"{root.name} gone")
     expected = write(root, CODED).samples[0]
     assert first.answer == expected.answer
     assert second.answer.text == "A mug."

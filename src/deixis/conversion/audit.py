@@ -46,9 +46,9 @@ def audit(folder: Path) -> str:
             f"{folder / REPORT}: expected the checksum {found[:16]} of its own list, got "
             f"{report['checksum'][:16]}. The report was changed; convert again."
         )
-    names = " and ".join(one["name"] for one in report["sources"])
+    origin = " and ".join(one["name"] for one in report["sources"])
     return (
-        f"{len(expected)} tensors as converted from {names}, {len(report['dropped'])} left out; "
+        f"{len(expected)} tensors as converted from {origin}, {len(report['dropped'])} left out; "
         f"checksum {found[:16]}"
     )
 
@@ -61,7 +61,7 @@ def hashes_differ(weights: Weights, expected: dict[str, Any]) -> Iterator[str]:
         if tensor is None:
             continue
         same = [list(tensor.shape), dtype_name(tensor.dtype)] == [entry["shape"], entry["dtype"]]
-        data = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else b""
+        data = tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
         if not same or hashlib.sha256(data).hexdigest() != entry["sha256"]:
             yield name
         read += tensor.numel() * tensor.element_size()

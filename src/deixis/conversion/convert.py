@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -85,9 +84,11 @@ def convert(
         )
     recipe = RECIPES[family]
     _check_free(out)
-    work = out.with_name(f".{out.name}.partial")
-    foresee = partial(recipe.foresee, tower=tower is not None)
-    found = open_source(source, work / "source", recipe.parts, foresee)
+    place = out.expanduser().resolve()
+    work = place.with_name(f".{place.name}.partial")
+    found = open_source(
+        source, work / "source", recipe.parts, lambda early: recipe.foresee(early, bool(tower))
+    )
     found_tower = open_source(tower, work / "tower", ("",)) if tower else None
     planned = recipe.plan(found, found_tower)
     check(planned, found.name)
@@ -98,7 +99,7 @@ def convert(
     report = _report(planned, (found, found_tower), tensors)
     report["smoke"] = smoke_answer(model)
     write_whole(model / REPORT, json.dumps(report, indent=1))
-    _move(model, out)
+    _move(model, place)
     shutil.rmtree(work, ignore_errors=True)
     return report
 
@@ -133,6 +134,9 @@ def _write_weights(
     names = _file_names(len(shards))
     identity = _identity(planned)
     done = _read_state(state, identity, model)
+    for path in model.iterdir():
+        if path.name not in done:  # of another source, or cut off
+            path.unlink()
     total = sum(_size(move) for move in planned.moves)
     _check_room(model, total - sum((model / name).stat().st_size for name in done))
     tensors: dict[str, dict[str, Any]] = {}

@@ -94,7 +94,7 @@ def _write(file: BinaryIO, value: Tensor, written: Callable[[Tensor, int, int], 
     """Write the bytes of a tensor, without a copy where it lies in one piece; return their hash."""
     flat = value.detach().contiguous().reshape(-1)
     digest = hashlib.sha256()
-    data = memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    data = flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
     for begin in range(0, len(data), PIECE):
         piece = data[begin : begin + PIECE]
         file.write(piece)

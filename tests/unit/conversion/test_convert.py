@@ -134,7 +134,7 @@ def test_a_killed_conversion_leaves_nothing_and_goes_on(layout, converted, tmp_p
 
 def test_another_source_does_not_go_on_with_what_was_begun(layout, tmp_path):
     layout.with_tower()
-    layout.write(tmp_path / "published")
+    layout.write(tmp_path / "published", shards=3)
     out = tmp_path / "ours"
 
     def stop(what: str, done: int, total: int) -> None:
@@ -145,6 +145,10 @@ def test_another_source_does_not_go_on_with_what_was_begun(layout, tmp_path):
     layout.state = {n: t * 2 if "neck" in n else t for n, t in layout.state.items()}
     write_shards(tmp_path / "published/hf_model", layout.state, 2, "bin")
     convert(str(tmp_path / "published"), out, "pixellm")
+    assert sorted(path.name for path in out.glob("*.safetensors")) == [
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+    ]
     found = read_tensors(out)["neck.0.weight"]
     assert torch.equal(found, layout.state["model.image_feature_neck.0.weight"])
 

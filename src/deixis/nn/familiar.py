@@ -8,6 +8,8 @@ Two judges look at such statistics: how far they lie from the familiar ones, by 
 Shapes: F pictures, H W pixels, K statistics, D hidden width.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,8 +32,8 @@ NUM_STATISTICS = (
 LEAST_SIDE = 2 * BLOCKS[-1]  # a thinner picture has no texture to speak of
 HIDDEN = 24
 SHRINKAGE = 0.1  # of the covariance, towards independence
-STEPS, RATE, SHAKEN = 400, 0.02, 0.3  # how the network learns
-STRANGE_CLEAN, STRANGE_WORN = 0.002, 0.015  # shares of familiar pictures that each judge may miss
+STEPS, RATE, SHAKEN = 400, 0.02, 0.7  # how the network learns
+STRANGE_CLEAN, STRANGE_WORN = 0.001, 0.015  # shares of familiar pictures that each judge may miss
 LEAST_SCALE = 0.01
 FAR = 8.0  # standard deviations beyond which a statistic says no more
 
@@ -158,15 +160,13 @@ class Familiar(nn.Module):
         self.get_buffer("hidden").copy_(hidden.flatten())
         self.get_buffer("out").copy_(out)
 
-    def limit(self, clean: Tensor, worn: Tensor) -> float:
+    def limit(self, clean: Tensor, worn: Sequence[Tensor]) -> float:
         """Set the limits by familiar pictures (F, K) that were not learned, and by such that are
-        compressed, blurred, ... (G, K); return the share of both that is strange."""
-        limits = torch.maximum(
-            self.judged(clean).quantile(1 - STRANGE_CLEAN, dim=0),
-            self.judged(worn).quantile(1 - STRANGE_WORN, dim=0),
-        )
-        self.get_buffer("limits").copy_(limits)
-        return float((self.strangeness(torch.cat([clean, worn])) > 0).float().mean())
+        worn, (G, K) for each way; return which share of the clean ones is strange."""
+        shares = [(clean, STRANGE_CLEAN), *((rows, STRANGE_WORN) for rows in worn)]
+        edges = [self.judged(rows).quantile(1 - share, dim=0) for rows, share in shares]
+        self.get_buffer("limits").copy_(torch.stack(edges).amax(0))
+        return float((self.strangeness(clean) > 0).float().mean())
 
     def _standard(self, described: Tensor) -> Tensor:
         """Return statistics (F, K) in standard deviations of the familiar ones."""

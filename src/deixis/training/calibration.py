@@ -32,7 +32,7 @@ from deixis.scenes.world import WorldKey
 from deixis.structures.images import Frame
 from deixis.structures.samples import Sample
 from deixis.training.checkpoints import replacing
-from deixis.training.strangers import stranger, worn
+from deixis.training.strangers import WEAR, stranger, worn
 
 SEED = 2**51  # worlds of the split "val" that only calibration draws
 FAMILIAR = {"refer": 400, "multi": 200, "clip": 80, "region": 200, "plain": 200, "absent": 200}
@@ -68,7 +68,7 @@ def samples_of(tasks: Mapping[str, int]) -> Iterator[Sample]:
 
 def measure_familiar(model: Any, processor: DeixisProcessor) -> float:
     """Let the model's judges of pictures learn scenes and strangers; return the share of other
-    scenes, worn by mails and screens, that they find strange."""
+    scenes, as they are, that they find strange."""
     canvas, random = processor.config.canvas, np.random.default_rng(SEED)
     scenes = [frame.pixels for frame in frames_of(FAMILIAR)]
     learned, held = scenes[::2], scenes[1::2]
@@ -77,8 +77,12 @@ def measure_familiar(model: Any, processor: DeixisProcessor) -> float:
     strange = [worn(pixels, random) for pixels in strange]
     judges = model.familiar.cpu()
     judges.learn(described(known, canvas), described(strange, canvas), seed=SEED)
-    clean, used = described(held, canvas), [worn(pixels, random) for pixels in held * 2]
-    found = float(judges.limit(clean, described(used, canvas)))
+    clean = described(held, canvas)
+    most_worn = [
+        described([change(pixels, 1.0, random) for pixels in held], canvas)
+        for change in WEAR.values()
+    ]
+    found = float(judges.limit(clean, most_worn))
     judges.to(model.device)
     return found
 

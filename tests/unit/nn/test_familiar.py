@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from deixis.nn.familiar import LEAST_SIDE, NUM_STATISTICS, Familiar, describe, trained
+from deixis.nn.familiar import (
+    LEAST_SIDE,
+    NUM_STATISTICS,
+    STRANGE_CLEAN,
+    STRANGE_WORN,
+    Familiar,
+    describe,
+    trained,
+)
 
 
 def smooth(count: int, seed: int, grain: float = 0.05) -> torch.Tensor:
@@ -27,7 +35,7 @@ def familiar() -> Familiar:
     """Judges that know smooth pictures, and have been shown squares as strange."""
     familiar = Familiar()
     familiar.learn(describe(smooth(200, 0)), describe(checked(200, 0)), seed=1)
-    familiar.limit(describe(smooth(200, 1)), describe(smooth(200, 2, grain=0.08)))
+    familiar.limit(describe(smooth(200, 1)), [describe(smooth(200, 2, grain=0.08))])
     return familiar
 
 
@@ -72,9 +80,12 @@ def test_the_limits_leave_the_stated_shares_beyond_them():
     familiar, known = Familiar(), describe(smooth(400, 8))
     familiar.learn(known, describe(checked(100, 8)), seed=1)
     assert not (familiar.strangeness(describe(checked(9, 9))) > 0).any()  # no limits yet
-    share = familiar.limit(known, known)
+    worn = [describe(smooth(200, 9, grain=grain)) for grain in (0.1, 0.2)]
+    share = familiar.limit(known, worn)
     assert share == pytest.approx(float((familiar.strangeness(known) > 0).float().mean()))
-    assert 0 < share <= 0.01
+    shares = [(familiar.strangeness(rows) > 0).float().mean() for rows in (known, *worn)]
+    assert shares[0] <= 2 * STRANGE_CLEAN + 1 / 400
+    assert 0 < max(shares[1:]) <= 2 * STRANGE_WORN + 1 / 200
 
 
 def test_a_picture_too_thin_for_texture_is_strange(familiar):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from deixis.training import strangers
-from deixis.training.strangers import SIDE, stranger, worn
+from deixis.training.strangers import SIDE, WEAR, stranger, worn
 
 MAKERS = ("fog", "leaves", "cut", "page", "screen", "cartoon", "flat", "static")
 
@@ -42,3 +43,15 @@ def test_a_worn_picture_shows_the_same_at_another_size_or_grade():
     assert any(not np.array_equal(p, picture) for p in same)
     middle = [p.mean() / picture.mean() for p in used]
     assert 0.5 < min(middle) < max(middle) < 1.5
+
+
+@pytest.mark.parametrize("name", WEAR)
+def test_the_more_a_picture_is_worn_the_farther_it_is_from_itself(name):
+    picture = (strangers.leaves(np.random.default_rng(4)).clip(0, 1) * 255).astype(np.uint8)
+    size = (picture.shape[1], picture.shape[0])
+    far = []
+    for much in (0.1, 1.0):
+        used = Image.fromarray(WEAR[name](picture, much, np.random.default_rng(1))).resize(size)
+        far.append(abs(np.asarray(used).astype(float) - picture).mean())
+    assert far[0] > 0
+    assert far[0] < far[1] or name == "larger"  # which loses nothing

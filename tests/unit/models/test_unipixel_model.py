@@ -191,6 +191,32 @@ def test_a_config_survives_its_file(tmp_path):
     assert back.text_config.rope_parameters == config.text_config.rope_parameters
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_saved_model_comes_back_as_transformers_reads_it(tmp_path, rows, tied):
+    config = unipixel_tiny()
+    config.tie_word_embeddings = tied
+    torch.manual_seed(0)
+    model = UniPixelModel(config).eval()
+    model.save_pretrained(tmp_path)
+    back = UniPixelModel.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        ours, theirs = model(batch(rows[:1])), back(batch(rows[:1]))
+    assert torch.equal(ours.text_logits, theirs.text_logits)
+    assert torch.equal(ours.mask_logits, theirs.mask_logits)
+
+
+def test_a_short_type_gives_nearly_the_same_words(model, rows):
+    asked = batch(rows[:1])
+    with torch.no_grad():
+        exact = model(asked).text_logits
+        short = UniPixelModel(model.config)
+        short.load_state_dict(model.state_dict())
+        short = short.to(torch.bfloat16).eval()
+        clips = tuple(clip.bfloat16() for clip in asked.clips)
+        near = short(replace(asked, patches=asked.patches.bfloat16(), clips=clips)).text_logits
+    assert (near.float() - exact).abs().max() < 0.05 * exact.abs().max()
+
+
 def released(**changes):
     values = {
         "model_type": RELEASED_TYPE,

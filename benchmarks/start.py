@@ -14,14 +14,16 @@ ROUNDS = 5
 BOUNDS = {"import": 0.1, "help": 0.4, "refusal": 1.5, "ask": 6.0}
 
 
-def run(*command: str) -> None:
-    """Run Python with these arguments, whatever its exit code."""
-    subprocess.run([sys.executable, *command], capture_output=True, check=False)
+def run(*command: str, code: int = 0) -> None:
+    """Run Python with these arguments; a start that ends otherwise than it should is no start."""
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    if done.returncode != code:
+        raise SystemExit(f"exit code: expected {code}, got {done.returncode}: {done.stderr}")
 
 
-def cli(*arguments: str) -> None:
+def cli(*arguments: str, code: int = 0) -> None:
     """Run the command line."""
-    run("-c", "from deixis.cli import main; main()", *arguments)
+    run("-c", "from deixis.cli import main; main()", *arguments, code=code)
 
 
 def main() -> None:
@@ -38,7 +40,7 @@ def main() -> None:
             "numpy": lambda: run("-c", "import numpy"),
             "numpy and deixis": lambda: run("-c", "import numpy, deixis"),
             "help": lambda: cli("--help"),
-            "refusal": lambda: cli("ask", path, question, "--point", "2:1,1"),
+            "refusal": lambda: cli("ask", path, question, "--point", "2:1,1", code=2),
             "ask": lambda: cli("ask", path, question, "--json", *model),
         }
         taken = {what: middle(seconds(start, ROUNDS)) for what, start in starts.items()}

@@ -181,8 +181,8 @@ def _field(value: Mapping[str, Any], name: str, where: str) -> Any:
             found = json.loads(found)
         except ValueError as error:
             raise DataError(f"{where}: {name}: expected JSON, got {found[:60]!r}.") from error
-    kind = {"images": list, "groundings": (dict, list)}.get(name, str)
-    if not isinstance(found, kind):
+    kinds: dict[str, tuple[type, ...]] = {"images": (list,), "groundings": (dict, list)}
+    if not isinstance(found, kinds.get(name, (str,))):
         raise DataError(f"{where}: {name}: got {str(found)[:60]!r}, which is of another kind.")
     return found
 

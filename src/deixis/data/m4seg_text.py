@@ -164,7 +164,7 @@ def _coded(answer: str) -> list[_Found]:
 
 def _tagged(answer: str, count: int) -> list[_Found]:
     """Return the phrases in tags; with a [SEG] each is a thing of its own."""
-    found = []
+    found: list[_Found] = []
     for number, match in enumerate(TAG.finditer(answer)):
         raw = match["phrase"]
         phrase = re.sub(r"_\d+\b", "", raw)

@@ -31,6 +31,9 @@ from transformers import (
 from deixis.config import expected_one_of
 from deixis.decoding.segment_anything import SegHead, SegmentAnything
 from deixis.errors import ConfigError
+from deixis.models.pixellm import Look, PixelLM
+from deixis.models.pixellm_config import PixelLMConfig, pixellm_7b, pixellm_13b
+from deixis.models.pixellm_vision import clip_levels, pooled
 from deixis.models.prima import PrimaModel
 from deixis.models.prima_config import VICUNA, PrimaConfig, prima_7b, prima_v1_7b
 
@@ -168,11 +171,43 @@ def patches_bill(bill: Bill, side: int, projector: tuple[int, ...]) -> None:
     bill.masks(seg_head, sam, text.hidden_size)
 
 
+def pixellm_bill(bill: Bill, config: PixelLMConfig) -> None:
+    """Count PixelLM, which was made for one image, with N in its prompt; one target in each."""
+    for part in (config.vision_config, config.text_config):
+        part._attn_implementation = "eager"
+    model = PixelLM(config).eval().requires_grad_(False)
+    count, side, grid = bill.images, config.canvas, config.grid
+    whole = torch.ones(count, grid, grid, dtype=torch.bool, device="cpu")
+    layers = config.feature_layers
+    features = bill.count(
+        "vision", lambda: clip_levels(model.vision, _meta(count, 3, side, side), whole, layers)
+    )
+    small = bill.count("relation", lambda: pooled(features[0], grid, config.image_grid))
+    bill.count("relation", lambda: model.projector(small))
+    bill.language(model.language, model.lm_head, bill.text + small.shape[1] * count)
+    states = _meta(1, config.group_size, config.text_config.hidden_size)
+    look = Look(features=features[:, :1], rows=small[:1], read=whole[:1].flatten(1))
+    one = Bill(images=1, answer_tokens=0)
+    one.count("decoding", lambda: _draw_pyramid(model, states, look))
+    bill.operations["decoding"] += count * one.operations["decoding"]
+
+
+def _draw_pyramid(model: PixelLM, states: Tensor, look: Look) -> Tensor:
+    """Draw one target of PixelLM in one image."""
+    queries = model.queries(states)
+    index = torch.zeros(1, dtype=torch.long, device="meta")
+    features = model.pixel_features(look).unbind(0)
+    levels = model.pyramid.draw(queries, features, index, model.prompts)
+    return model.pyramid.fuse([level.logits for level in levels])
+
+
 MODELS: dict[str, Callable[[Bill], None]] = {
     "prima": lambda bill: prima_bill(bill, prima_7b()),
     "prima_v1": lambda bill: prima_bill(bill, prima_v1_7b()),
     "glamm": lambda bill: patches_bill(bill, 336, (1024, 4096, 4096)),
     "lisa": lambda bill: patches_bill(bill, 224, (1024, 4096)),
+    "pixellm_7b": lambda bill: pixellm_bill(bill, pixellm_7b()),
+    "pixellm_13b": lambda bill: pixellm_bill(bill, pixellm_13b()),
 }
 
 

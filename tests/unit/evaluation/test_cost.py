@@ -6,6 +6,7 @@ import pytest
 
 from deixis.errors import ConfigError
 from deixis.evaluation.cost import NAMED, QUESTION, STATIONS, TEXT, count_operations
+from deixis.models.pixellm_config import pixellm_7b
 from deixis.models.prima_config import prima_tiny
 
 COUNT, TOKENS = 2, 5
@@ -86,6 +87,15 @@ def test_three_images_cost_prima_a_quarter_less_than_glamm_at_least():
     prima, glamm = (count_operations(name, 3, 128)["total_tflops"] for name in ("prima", "glamm"))
     assert prima <= (1 - 0.253) * glamm
     assert 20 < prima < glamm < 60
+
+
+def test_pixellm_reads_256_tokens_of_an_image_and_draws_with_its_own_decoder():
+    stations = count_operations("pixellm_7b", 1, 2)["stations"]
+    columns = TEXT + NAMED + 256
+    expected = llama(columns, 0, pixellm_7b().text_config)
+    assert stations["language_prefill"] * 1e12 == pytest.approx(expected, rel=1e-6)
+    assert 0.3 < stations["vision"] < 1.5  # CLIP at 448, no second encoder
+    assert stations["decoding"] > 0.05
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,9 @@ class Familiar(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(NUM_STATISTICS))
-        self.register_buffer("scale", torch.ones(NUM_STATISTICS))
-        self.register_buffer("precision", torch.eye(NUM_STATISTICS).flatten())
+        self.register_buffer("centre", torch.zeros(NUM_STATISTICS))
+        self.register_buffer("spread", torch.ones(NUM_STATISTICS))
+        self.register_buffer("inverse", torch.eye(NUM_STATISTICS).flatten())
         self.register_buffer("hidden", torch.zeros(HIDDEN * (NUM_STATISTICS + 1)))
         self.register_buffer("out", torch.zeros(HIDDEN + 1))
         self.register_buffer("limits", torch.full((2,), 1e9))  # of the distance, of the network
@@ -140,22 +140,21 @@ class Familiar(nn.Module):
         """Return (F, 2) of statistics (F, K): the log of their distance from the familiar ones,
         and how sure the network is that they are strange (log odds)."""
         far = self._standard(described)
-        precision = self.get_buffer("precision").unflatten(0, (NUM_STATISTICS, NUM_STATISTICS))
-        distance = torch.einsum("fk,kj,fj->f", far, precision, far) / far.shape[1]
+        inverse = self.get_buffer("inverse").unflatten(0, (NUM_STATISTICS, NUM_STATISTICS))
+        distance = torch.einsum("fk,kj,fj->f", far, inverse, far) / far.shape[1]
         hidden = self.get_buffer("hidden").unflatten(0, (HIDDEN, NUM_STATISTICS + 1))
         odds = answer(far, hidden, self.get_buffer("out"))
         return torch.stack([distance.clamp(min=1e-6).log(), odds], 1)
 
-
     def learn(self, familiar: Tensor, strange: Tensor, *, seed: int) -> None:
         """Learn from statistics of familiar pictures (F, K) and strange ones (G, K); until
         ``limit`` has set its limits, nothing is strange."""
-        scale = familiar.std(0).clamp(min=LEAST_SCALE)
-        self.get_buffer("mean").copy_(familiar.mean(0))
-        self.get_buffer("scale").copy_(scale)
+        spread = familiar.std(0).clamp(min=LEAST_SCALE)
+        self.get_buffer("centre").copy_(familiar.mean(0))
+        self.get_buffer("spread").copy_(spread)
         near, far = self._standard(familiar), self._standard(strange)
         covariance = (1 - SHRINKAGE) * torch.cov(near.T) + SHRINKAGE * torch.eye(near.shape[1])
-        self.get_buffer("precision").copy_(torch.linalg.inv(covariance).flatten())
+        self.get_buffer("inverse").copy_(torch.linalg.inv(covariance).flatten())
         hidden, out = trained(near, far, torch.Generator().manual_seed(seed))
         self.get_buffer("hidden").copy_(hidden.flatten())
         self.get_buffer("out").copy_(out)
@@ -170,7 +169,7 @@ class Familiar(nn.Module):
 
     def _standard(self, described: Tensor) -> Tensor:
         """Return statistics (F, K) in standard deviations of the familiar ones."""
-        far = (described - self.get_buffer("mean")) / self.get_buffer("scale")
+        far = (described - self.get_buffer("centre")) / self.get_buffer("spread")
         return far.clamp(-FAR, FAR)
 
 

@@ -117,7 +117,11 @@ class Answering:
         for some in shown.split(len(shown) if whole else CHUNK) if len(shown) else ():
             place = torch.searchsorted(some, rows.frame).clamp(max=len(some) - 1)
             mine = some[place] == rows.frame
-            look = among(self.look, some) if whole or not self.maps else self.maps(some.tolist())
+            if whole:
+                look = among(self.look, some)
+            else:
+                assert self.maps is not None, "not all frames have their maps: ask for some"
+                look = self.maps(some.tolist())
             picked = MaskRows(
                 target=rows.target[mine], frame=place[mine], proposal=rows.proposal[mine]
             )

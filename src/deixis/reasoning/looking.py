@@ -20,7 +20,7 @@ from deixis.relation.objects import Look
 
 WHOLE = 96  # frames, of all batches together, that are kept with their maps
 POOLED = 2048  # frames, of all batches together, that are kept at all
-DRAWN = 64  # frames of one batch of many that keep their maps
+DRAWN = 32  # frames of one batch of many that keep their maps, about 2 MB each
 CHUNK = 16  # frames that are looked at together
 
 
@@ -92,9 +92,9 @@ class Looking:
         for start in range(0, len(missing), CHUNK):
             some = missing[start : start + CHUNK]
             seen = self._look(pixels[some])
-            sight.maps.update({
-                frame: among(seen, seen.kept[i : i + 1]) for i, frame in enumerate(some)
-            })
+            sight.maps.update(
+                {frame: among(seen, seen.kept[i : i + 1]) for i, frame in enumerate(some)}
+            )
         for frame in frames:
             sight.maps.move_to_end(frame)
         found = Look.join([sight.maps[frame] for frame in frames])

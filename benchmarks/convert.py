@@ -1,6 +1,6 @@
 """Peak memory of a conversion: above its start below 1.3 times the largest shard.
 
-    python benchmarks/convert.py [gigabytes of a shard]
+    python benchmarks/convert.py [gigabytes of a shard, or a published folder]
 
 The published layout that is converted has the wide tables of a model with a million words, so
 that three shards of 1 GB hold as few tensors as a shard can: the hardest case for memory.
@@ -38,13 +38,17 @@ def peak_memory() -> int:
 
 def main() -> None:
     """Write the shards, convert them in a process of its own, compare."""
-    sys.path.insert(0, str(LAYOUTS))
-    from layouts import write_large
-
-    gigabytes = float(sys.argv[1]) if len(sys.argv) > 1 else GIGABYTES
+    given = sys.argv[1] if len(sys.argv) > 1 else str(GIGABYTES)
     with TemporaryDirectory(dir=Path.cwd()) as name:
-        largest = write_large(Path(name) / "published", int(gigabytes * 1e9))
-        command = [sys.executable, __file__, "child", f"{name}/published", f"{name}/ours"]
+        source = Path(given)
+        if not source.is_dir():
+            sys.path.insert(0, str(LAYOUTS))
+            from layouts import write_large
+
+            source = Path(name) / "published"
+            write_large(source, int(float(given) * 1e9))
+        largest = max(path.stat().st_size for path in source.glob("hf_model/*.bin"))
+        command = [sys.executable, __file__, "child", str(source), f"{name}/ours"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     start, imported, peak, seconds = map(float, done.stdout.split()[-4:])
     record(

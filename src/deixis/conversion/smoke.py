@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from deixis.conversion.memory import interpreter
 from deixis.models.released import open_model
 from deixis.models.released_files import Weights
 from deixis.reasoning.reasoner import Reasoner
@@ -22,7 +23,8 @@ from deixis.structures.opening import open_images
 
 QUESTION = "What is the red square in this image? Please output segmentation mask."
 MOST_TOKENS = 24
-PAUSE = 0.02  # seconds in which weights are read before their memory is handed back
+PAUSE = 0.02  # seconds from one look at the memory to the next
+MOST_MEMORY = 1 << 28  # bytes of weights and states before what can be read again is let go
 
 
 def smoke_answer(folder: Path) -> dict[str, Any]:
@@ -66,12 +68,13 @@ def answer_hash(answer: GroundedAnswer) -> str:
 
 @contextmanager
 def handing_back(weights: Weights | None) -> Iterator[None]:
-    """Hand the memory of mapped weights back all the time while a model computes."""
-    done = Event()
+    """Hand the memory of mapped weights back, as often as it takes, while a model computes."""
+    done, start = Event(), interpreter()
 
     def repeat() -> None:
         while weights is not None and weights.maps and not done.wait(PAUSE):
-            weights.let_go()
+            if interpreter() - start > MOST_MEMORY:
+                weights.let_go()
 
     thread = Thread(target=repeat, daemon=True)
     thread.start()

@@ -33,7 +33,7 @@ LEAST_SIDE = 2 * BLOCKS[-1]  # a thinner picture has no texture to speak of
 HIDDEN = 24
 SHRINKAGE = 0.1  # of the covariance, towards independence
 STEPS, RATE, SHAKEN = 400, 0.02, 0.7  # how the network learns
-STRANGE_CLEAN, STRANGE_WORN = 0.001, 0.015  # shares of familiar pictures that each judge may miss
+STRANGE_CLEAN, STRANGE_WORN = 0.001, 0.025  # shares of familiar pictures that each judge may miss
 LEAST_SCALE = 0.01
 FAR = 8.0  # standard deviations beyond which a statistic says no more
 

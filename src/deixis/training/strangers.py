@@ -37,13 +37,15 @@ def worn(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     more or less; or as it was."""
     changes = list(WEAR.values())
     change = int(random.integers(len(changes) + 1))
-    return changes[change](pixels, random.random(), random) if change < len(changes) else pixels
+    if change == len(changes):
+        return pixels
+    return changes[change](pixels, random.random() ** 0.5, random)  # rather more than less
 
 
 def compressed(pixels: np.ndarray, much: float, random: np.random.Generator) -> np.ndarray:
-    """Return a picture as a JPEG of quality 95 down to 25 keeps it."""
+    """Return a picture as a JPEG of quality 95 down to 28 keeps it."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=round(95 - 70 * much))
+    Image.fromarray(pixels).save(file, "JPEG", quality=round(95 - 67 * much))
     return np.array(Image.open(file).convert("RGB"))
 
 

@@ -210,7 +210,7 @@ def _pack_counts(runs: np.ndarray) -> str:
 
 
 def _unpack_counts(text: str | bytes) -> np.ndarray:
-    data = text.encode() if isinstance(text, str) else text
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
     last = (codes & 0x20) == 0
     if not codes.size or codes.min() < 0 or codes.max() > 63 or not last[-1]:

@@ -90,9 +90,7 @@ def test_codes_are_read_with_masks_of_every_encoding(root):
     (sample,) = data.samples
     answer = sample.answer
     assert sample.question.text == "Is the mug like the one with a handle?"
-    assert answer.text == (
-        "The mug has no handle, but the mug has a mug's handle; so mug differs."
-    )
+    assert answer.text == ("The mug has no handle, but the mug has a mug's handle; so mug differs.")
     assert [t.phrase for t in answer.targets] == ["mug", "mug", "mug's handle"]
     assert [answer.text[a:b] for a, b in answer.spans] == [t.phrase for t in answer.targets]
     assert [list(t.masks) for t in answer.targets] == [[0], [1], [1]]

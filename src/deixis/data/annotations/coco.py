@@ -54,13 +54,30 @@ class Instances:
         names = {key: str(row.get("name", "")) for key, row in found["categories"].items()}
         return cls(path, found["images"], found["annotations"], names)
 
+    def by_image(self) -> dict[int, list[int]]:
+        """Return the ids of annotations by image, both in the order of the file.
+
+        Raises:
+            DataError: an annotation that names no image.
+        """
+        found: dict[int, list[int]] = {}
+        for key, entry in self.annotations.items():
+            image_id = entry.get("image_id")
+            if not isinstance(image_id, int | str):
+                raise DataError(
+                    f'{self.path}: annotation {key}: "image_id": expected an id, got {image_id!r}.'
+                )
+            found.setdefault(image_id, []).append(key)  # type: ignore[arg-type]
+        return found
+
     def image(self, image_id: Any) -> dict[str, Any]:
         """Return the entry of an image.
 
         Raises:
             DataError: there is none, or it has no file name or size.
         """
-        entry = self.images.get(image_id)
+        known: Any = self.images if isinstance(image_id, int | str) else {}
+        entry = known.get(image_id)
         if entry is None:
             raise DataError(
                 f'{self.path}: "image_id": expected an id among the images, got {image_id}. '
@@ -70,7 +87,7 @@ class Instances:
             entry = {**entry, "file_name": "/".join(entry["coco_url"].split("/")[-2:])}
         size = (entry.get("height"), entry.get("width"))
         if not isinstance(entry.get("file_name"), str) or not all(
-            type(n) is int and n > 0 for n in size
+            type(n) is int and 0 < n < 2**16 for n in size
         ):
             raise DataError(
                 f"{self.path}: image {image_id}: expected file_name, height and width, got {entry}."

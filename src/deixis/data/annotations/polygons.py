@@ -10,7 +10,7 @@ import numpy as np
 
 from deixis.errors import DataError
 from deixis.extras import require
-from deixis.structures.masks import Mask
+from deixis.structures.masks import LARGEST, Mask
 
 IGNORED = 255  # the label of pixels that LISA leaves out
 TARGET = 1
@@ -25,6 +25,10 @@ def coco_map(segmentation: Any, size: tuple[int, int], where: str = "segmentatio
     Raises:
         DataError: neither polygons nor RLE of that size.
     """
+    if min(size) < 1 or size[0] * size[1] > LARGEST:
+        raise DataError(
+            f"{where}: expected an image of 1 to {LARGEST} pixels, got {size[0]} x {size[1]}."
+        )
     total = np.zeros(size, dtype=np.uint8)
     for rle in coco_rles(segmentation, size, where):
         total += Mask.from_rle(rle).pixels

@@ -35,11 +35,9 @@ def open_coco(file: Path | str, images: Path | str) -> LazySamples:
         DataError: the file is missing or broken.
     """
     instances = Instances.read(Path(file))
-    by_image: dict[int, list[int]] = {}
-    for key, entry in instances.annotations.items():
-        by_image.setdefault(entry.get("image_id", -1), []).append(key)
     maker = _Coco(Path(file).stem, instances, Path(images))
-    return LazySamples(maker.name, tuple(by_image.items()), maker.sample, maker.labels)
+    rows = tuple(instances.by_image().items())
+    return LazySamples(maker.name, rows, maker.sample, maker.labels)
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,8 @@ class _Coco:
 
     def _name(self, key: int) -> str:
         number: Any = self.instances.annotation(key).get("category_id")
-        return self.instances.categories.get(number) or f"object {key}"
+        known = self.instances.categories if isinstance(number, int) else {}
+        return known.get(number) or f"object {key}"
 
 
 def open_yolo(folder: Path | str, names: Sequence[str]) -> LazySamples:

@@ -125,14 +125,20 @@ def _placed(caption: str, groundings: Mapping[str, Any], where: str) -> list[Phr
     for phrase, entry in groundings.items():
         inside = f"{where}: {phrase!r}"
         place = field(entry, "token_positives", list, inside)
-        start, stop = place if len(place) == 2 else (0, 0)
-        if type(start) is not int or type(stop) is not int or not 0 <= start < stop <= len(caption):
-            raise DataError(
-                f"{inside}: expected token_positives within the caption of {len(caption)} "
-                f"letters, got {place}."
-            )
-        phrases.append((start, stop, field(entry, "rle_masks", list, inside)))
+        masks = field(entry, "rle_masks", list, inside)
+        phrases.append((*_place(place, len(caption), inside), masks))
     return phrases
+
+
+def _place(place: Any, length: int, where: str) -> tuple[int, int]:
+    """Return a checked place [start, stop] of a caption of so many letters."""
+    start, stop = place if isinstance(place, list) and len(place) == 2 else (0, 0)
+    if type(start) is not int or type(stop) is not int or not 0 <= start < stop <= length:
+        raise DataError(
+            f"{where}: expected token_positives within the caption of {length} letters, "
+            f"got {place}."
+        )
+    return start, stop
 
 
 def _found(caption: str, refs: Sequence[Any], where: str) -> list[Phrase]:
@@ -156,15 +162,16 @@ def _flickr(path: Path) -> Iterator[Captioned]:
     for index, image in enumerate(field(value, "images", list, str(path))):
         where = f"{path}: image {index}"
         caption = field(image, "caption", str, where)
-        phrases = []
-        for entry in by_image.get(image.get("id"), []):
+        phrases: list[Phrase] = []
+        key = field(image, "id", (int, str), where)
+        for entry in by_image.get(key, []):
             mask = entry.get("sam_mask")
-            for start, stop in entry.get("tokens_positive") or []:
-                if mask is not None and 0 <= start < stop <= len(caption):
-                    phrases.append((start, stop, mask))
+            if mask is not None:
+                places = field(entry, "tokens_positive", list, where)
+                phrases += [(*_place(p, len(caption), where), mask) for p in places]
         yield Captioned(
             where=where,
-            key=str(image.get("id")),
+            key=str(key),
             image=field(image, "file_name", str, where),
             caption=caption,
             phrases=_in_order(phrases),
@@ -180,21 +187,24 @@ def _evaluated(folder: Path, split: str) -> Iterator[Captioned]:
     by_image: dict[Any, list[Any]] = {}
     for entry in field(read_json(masks, dict), "annotations", list, str(masks)):
         found = field(entry, "segmentation", (dict, list), str(masks))
-        by_image.setdefault(entry.get("image_id"), []).append(found)
+        key = field(entry, "image_id", (int, str), str(masks))
+        by_image.setdefault(key, []).append(found)
     value = read_json(captions, dict)
-    names = {row.get("id"): row for row in field(value, "images", list, str(captions))}
+    images = field(value, "images", list, str(captions))
+    names = {field(row, "id", (int, str), str(captions)): row for row in images}
     for index, entry in enumerate(field(value, "annotations", list, str(captions))):
         where = f"{captions}: annotation {index}"
         caption, labels = field(entry, "caption", str, where), field(entry, "labels", list, where)
-        parts = by_image.get(entry.get("image_id"), [])
+        key = field(entry, "image_id", (int, str), where)
+        parts = by_image.get(key, [])
         if len(parts) != len(labels):
             raise DataError(
                 f"{where}: expected {len(parts)} labels, one a mask, got {len(labels)}."
             )
-        image = field(names.get(entry.get("image_id")), "file_name", str, where)
+        image = field(names.get(key), "file_name", str, where)
         yield Captioned(
             where=where,
-            key=str(entry.get("image_id")),
+            key=str(key),
             image=image,
             caption=caption,
             phrases=_in_order(_read_on(caption, labels, parts, where)),

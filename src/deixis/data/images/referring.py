@@ -214,9 +214,9 @@ def _reference(row: Any, where: str) -> Reference:
     except (TypeError, KeyError) as error:
         raise DataError(f"{where}: expected a reference, got one without {error}.") from error
     good = isinstance(reference.split, str) and reference.sentences and all(reference.sentences)
-    if not good or not all(type(one) is int for one in reference.annotation_ids):
+    numbers = (reference.ref_id, reference.image_id, *reference.annotation_ids)
+    if not good or not all(type(one) is int for one in numbers):
         raise DataError(
-            f"{where}: expected a split, sentences and whole numbers as ann_id, got "
-            f"{str(row)[:120]}."
+            f"{where}: expected a split, sentences and whole numbers as ids, got {str(row)[:120]}."
         )
     return reference

@@ -120,10 +120,8 @@ def open_parts(root: Path | str, dataset: str) -> LazySamples:
     if not path.is_file():
         raise DataError(f"{path.name}: expected in {path.parent}, got none. {PAGES[dataset]}")
     maker = _Parts(dataset, Instances.read(path), images)
-    by_image: dict[int, list[int]] = {}
-    for key, entry in maker.instances.annotations.items():
-        by_image.setdefault(entry.get("image_id", -1), []).append(key)
-    return LazySamples(dataset, tuple(by_image.items()), maker.sample, maker.labels)
+    rows = tuple(maker.instances.by_image().items())
+    return LazySamples(dataset, rows, maker.sample, maker.labels)
 
 
 @dataclass(frozen=True)

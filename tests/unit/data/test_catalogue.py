@@ -1,0 +1,37 @@
+"""Data sets by name."""
+
+import pytest
+from published import box_mask, picture, ref, write_json, write_refcoco
+
+from deixis.data.catalogue import DATA_SETS, open_data
+from deixis.errors import ConfigError, DataError
+from deixis.structures.masks import Mask
+
+
+def test_a_name_opens_the_usual_split(tmp_path):
+    write_refcoco(tmp_path, "refcoco", "unc", [ref(0, 10, "val", "a"), ref(1, 11, "testA", "b")])
+    assert open_data("refcoco", tmp_path)[0].question.text == "a"
+    assert open_data("refcoco", tmp_path, "testA")[0].question.text == "b"
+    assert len(open_data("multi-refcoco", tmp_path)) == 1
+    base = tmp_path / "mevis/valid_u"
+    asked = {"0": {"exp": "it", "anno_id": [0]}}
+    write_json(
+        base / "meta_expressions.json", {"videos": {"v": {"frames": ["0"], "expressions": asked}}}
+    )
+    write_json(base / "mask_dict.json", {"0": [Mask(box_mask(1, 1, 3, 3)).to_rle()]})
+    picture(base / "JPEGImages/v/0.jpg")
+    assert open_data("mevis", tmp_path)[0].answer.targets[0].masks[0].area == 4
+
+
+@pytest.mark.parametrize("name", sorted(DATA_SETS))
+def test_every_name_says_what_is_missing_and_where_to_get_it(name, tmp_path):
+    for split in DATA_SETS[name].splits:
+        with pytest.raises(DataError, match=r"(?s)expected .*(got none|got neither).*http"):
+            open_data(name, tmp_path, split)
+
+
+def test_unknown_names_and_splits_are_said(tmp_path):
+    with pytest.raises(ConfigError, match='Did you mean "refcoco"'):
+        open_data("refcoc", tmp_path)
+    with pytest.raises(ConfigError, match='unknown split of mevis "val"'):
+        open_data("mevis", tmp_path, "val")

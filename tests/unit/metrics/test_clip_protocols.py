@@ -1,11 +1,14 @@
 """The traps of published clip metrics, computed by hand, and the clean counts beside them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from deixis.errors import DataError, ShapeError
 from deixis.metrics.clips import davis, expressions, revos, volumes
 from deixis.metrics.contour import radius_of
+from deixis.metrics.sums import Tally
 from deixis.structures.masks import Mask
 
 SIZE = (9, 7)
@@ -105,3 +108,18 @@ def test_pixelqa_calls_pixels_a_boundary_and_two_empty_masks_wrong():
     assert volumes.measure_clean(both_empty, both_empty).result()["j"] == 1
     region, dice, _ = volumes.volume_scores(LEFT[None], FULL[None])
     assert (region, dice) == (pytest.approx(27 / 63), pytest.approx(54 / 90, abs=1e-5))
+
+
+def test_memory_is_bounded_by_one_clip_however_many_there_are():
+    def peak(clips: int) -> int:
+        tracemalloc.start()
+        tally = Tally()
+        for seed in range(clips):
+            true, predicted = np.random.default_rng(seed).random((2, 6, 60, 90)) < 0.5
+            tally += expressions.measure(true, predicted)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(1)  # what is imported late does not count
+    assert peak(12) < 1.2 * peak(2)

@@ -1,4 +1,4 @@
-"""METEOR, CIDEr, BLEU and ROUGE-L of captions, by pycocoevalcap; METEOR and its words need Java.
+"""METEOR, CIDEr, BLEU and ROUGE-L of captions, by pycocoevalcap; its words and METEOR need Java.
 
 CIDEr weighs words by how seldom they are in the whole set, so captions are kept until the end.
 """

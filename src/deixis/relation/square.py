@@ -8,7 +8,7 @@ Shapes: B sets, S images, P patches per image, C feature width, Q queries, D que
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -204,10 +204,11 @@ class SharedQueries(nn.Module):
 
         With ``residual`` R' begins at R, which is small.
         """
+        last: list[Any]
         if isinstance(self.relation, PooledRelation):
             last = [self.relation.project]
         elif isinstance(self.relation, RelationalQueries) and self.config.relation == "square":
-            layer = self.relation.layers[-1]
+            layer: Any = self.relation.layers[-1]
             last = [layer.attention.output, *([layer.ffn[1][-1]] if layer.ffn else [])]
         else:
             return

@@ -2,11 +2,14 @@
 
 import json
 import re
+import runpy
 import shlex
 from pathlib import Path
 
 import pytest
 from calling import call
+
+from deixis.models.released import open_model
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,3 +49,13 @@ def test_every_file_that_the_readme_names_is_there():
     assert len(named) >= 12
     for name in named:
         assert (ROOT / name).exists(), name
+
+
+def test_every_figure_comes_from_a_report_about_the_weights_that_are_shipped():
+    figures = runpy.run_path(str(ROOT / "benchmarks" / "figures.py"))
+    found = figures["reports"]()
+    assert set(found) == set(figures["QUOTED"])
+    assert figures["BEGIN"] + figures["table"]() + figures["END"] in README
+    shipped = open_model("deixis-tiny").fingerprint
+    for rows in found.values():
+        assert {row["configuration"]["fingerprint"] for row in rows} == {shipped}

@@ -13,7 +13,7 @@ GREY = 128  # what surrounds an image that does not fill its canvas
 def place_frame(frame: Frame, canvas: tuple[int, int]) -> tuple[Tensor, Placement]:
     """Return a frame on its canvas, uint8 (3, H, W), and how it was placed."""
     placement = Placement.fit(frame.size, canvas)
-    pixels = torch.from_numpy(frame.reduced(4 * max(canvas))).permute(2, 0, 1)
+    pixels = torch.tensor(frame.reduced(4 * max(canvas))).permute(2, 0, 1)
     if pixels.shape[1:] != placement.resized:
         resized = F.interpolate(
             pixels[None].float(), placement.resized, mode="bilinear", antialias=True

@@ -22,7 +22,7 @@ from deixis.relation.choice import Choice, MaskRows, chosen_by_existence
 from deixis.relation.objects import Look
 from deixis.structures.answers import GroundedAnswer, Target
 
-CHUNK = 16  # frames that are drawn together where not all keep their maps
+CHUNK = 8  # frames that are drawn together where not all keep their maps
 
 
 @dataclass(kw_only=True)

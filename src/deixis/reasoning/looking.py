@@ -20,7 +20,7 @@ from deixis.relation.objects import Look
 
 WHOLE = 96  # frames, of all batches together, that are kept with their maps
 POOLED = 2048  # frames, of all batches together, that are kept at all
-DRAWN = 32  # frames of one batch of many that keep their maps, about 2 MB each
+DRAWN = 8  # frames of one batch of many that keep their maps, about 2 MB each
 CHUNK = 16  # frames that are looked at together
 
 

@@ -319,7 +319,8 @@ def _inner_clip(values: Mapping[str, Any], source: Source) -> Mapping[str, Any] 
     """Return the config of a tower within SOURCE: in its config.json, or in a file of its own."""
     for key in ("vision_config", "clip_vision_config", "mm_vision_tower_config"):
         if isinstance(values.get(key), dict):
-            return values[key]  # type: ignore[no-any-return]
+            found: Mapping[str, Any] = values[key]
+            return found
     folder = source.folder
     for path in sorted([*folder.glob("*.json"), *folder.glob("*/config.json")]):
         try:
@@ -391,7 +392,8 @@ def _resized(move: Move, rows: int, grid: int) -> Move:
 
 
 def _resize(table: Tensor, resize: Any, grid: int) -> Tensor:
-    return resize(table.float(), grid).to(table.dtype)  # type: ignore[no-any-return]
+    resized: Tensor = resize(table.float(), grid)
+    return resized.to(table.dtype)
 
 
 # -- the rest of the folder --------------------------------------------------------------------

@@ -306,7 +306,10 @@ class Owners:
         entry = instances.annotations.get(annotation) if instances else None
         if instances is None or entry is None:
             return ""
-        return bare_name(instances.categories.get(entry.get("category_id"), ""))  # type: ignore[arg-type]
+        category = entry.get("category_id")
+        if not isinstance(category, int):
+            return ""
+        return bare_name(instances.categories.get(category, ""))
 
     def file(self, source: str, image: Any) -> str:
         """Return the file name of an image, as annotations say or as the source numbers them."""

@@ -251,7 +251,8 @@ def _read(
     states = decoder(
         inputs_embeds=_meta(1, columns, width), past_key_values=cache, use_cache=True
     ).last_hidden_state
-    return head(states[:, -1])  # type: ignore[no-any-return]
+    words: Tensor = head(states[:, -1])
+    return words
 
 
 def _ask(model: PrimaModel, queries: Tensor, features: Tensor) -> Tensor:
@@ -262,7 +263,8 @@ def _ask(model: PrimaModel, queries: Tensor, features: Tensor) -> Tensor:
         query_embeds=queries.expand(count, -1, -1),
         encoder_hidden_states=features,
     ).last_hidden_state
-    return out[:, :rows]  # type: ignore[no-any-return]
+    read: Tensor = out[:, :rows]
+    return read
 
 
 def _sam_sees(bill: Bill, sam: SegmentAnything) -> None:
@@ -285,4 +287,5 @@ def _draw(sam: SegmentAnything, prompts: Tensor) -> Tensor:
         dense_prompt_embeddings=_meta(1, width, grid, grid),
         multimask_output=False,
     )
-    return masks  # type: ignore[no-any-return]
+    drawn: Tensor = masks
+    return drawn

@@ -21,17 +21,6 @@ def pixels() -> torch.Tensor:
 
 
 @pytest.fixture
-def encoded(tiny):
-    """The numbers of frames that the backbone has been given, call by call."""
-    calls: list[int] = []
-    hook = tiny[0].vision.backbone.register_forward_hook(
-        lambda module, given, result: calls.append(len(given[0]))
-    )
-    yield calls
-    hook.remove()
-
-
-@pytest.fixture
 def looking(tiny, monkeypatch) -> Looking:
     """A memory in which few is up to three frames."""
     for name, value in {"WHOLE": 3, "POOLED": 2 * COUNT, "DRAWN": 4, "CHUNK": 2}.items():

@@ -170,17 +170,6 @@ def test_answers_are_remembered_and_can_be_asked_about(reasoner):
 # -- what is kept -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def encoded(tiny):
-    """The numbers of frames that the backbone has been given, call by call."""
-    calls: list[int] = []
-    hook = tiny[0].vision.backbone.register_forward_hook(
-        lambda module, given, result: calls.append(len(given[0]))
-    )
-    yield calls
-    hook.remove()
-
-
 def test_asking_again_about_the_same_images_does_not_encode_them_again(reasoner, encoded):
     images = ImageSet.pictures([picture(0), picture(1)])
     first = reasoner.answer(images, "what is this?")

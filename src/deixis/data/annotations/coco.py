@@ -60,14 +60,14 @@ class Instances:
         Raises:
             DataError: an annotation that names no image.
         """
-        found: dict[int, list[int]] = {}
+        found: dict[Any, list[int]] = {}
         for key, entry in self.annotations.items():
             image_id = entry.get("image_id")
             if not isinstance(image_id, int | str):
                 raise DataError(
                     f'{self.path}: annotation {key}: "image_id": expected an id, got {image_id!r}.'
                 )
-            found.setdefault(image_id, []).append(key)  # type: ignore[arg-type]
+            found.setdefault(image_id, []).append(key)
         return found
 
     def image(self, image_id: Any) -> dict[str, Any]:

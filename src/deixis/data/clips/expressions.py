@@ -188,13 +188,13 @@ class _Clips:
     def _of(self, row: Expression) -> list[Sequence[Any]]:
         if self.tracks is None:
             raise DataError(f"{self.masks.name}: expected in {self.masks.parent}, got none.")
-        found = []
+        found: list[Sequence[Any]] = []
         for key in row.tracks:
-            track = self.tracks.get(key)
+            track: Any = self.tracks.get(key)
             good = isinstance(track, list) and len(track) >= len(row.frames)
             self._check(good, row, f"a track {key} of {len(row.frames)} frames, got none such")
             found.append(track)
-        return found  # type: ignore[return-value]
+        return found
 
     def _check(self, good: bool, row: Expression, expected: str) -> None:
         if not good:

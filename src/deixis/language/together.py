@@ -6,6 +6,8 @@ closed up. Positions and the mask say where everything stands, so the result is 
 Shapes: B rows, T columns, D language width.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -25,9 +27,26 @@ def read_together(
         positions: (B, T).
         prefix: so many columns are read in both directions, the rest from left to right.
     """
+    (states,) = read_layers(
+        decoder, embedded, held=held, positions=positions, prefix=prefix, layers=()
+    )
+    return states
+
+
+def read_layers(
+    decoder: PreTrainedModel,
+    embedded: Tensor,
+    *,
+    held: Tensor,
+    positions: Tensor,
+    prefix: int,
+    layers: Sequence[int],
+) -> list[Tensor]:
+    """Return what ``read_together`` returns, and the states behind each of these layers, from 1,
+    as they are before the last layer's norm."""
     lengths = held.sum(1)
     order = lengths.argsort()
-    states = torch.zeros_like(embedded)
+    states = [torch.zeros_like(embedded) for _ in (0, *layers)]
     for rows in order.split(ROWS):
         longest = int(lengths[rows].max())
         column = (~held[rows]).to(torch.uint8).argsort(dim=1, stable=True)[:, :longest]  # (b, t)
@@ -39,7 +58,12 @@ def read_together(
             attention_mask=(before & there[:, None])[:, None].to(embedded.device),
             position_ids=positions[index].to(embedded.device),
             use_cache=False,
-        ).last_hidden_state
+            output_hidden_states=bool(layers),
+        )
         kept = (rows[:, None].expand_as(column)[there], column[there])
-        states = states.index_put(kept, read[there].to(states.dtype))
+        found = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
+        states = [
+            whole.index_put(kept, some[there].to(whole.dtype))
+            for whole, some in zip(states, found, strict=True)
+        ]
     return states

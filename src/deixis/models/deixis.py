@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from deixis.decoding.codebook import CodebookConfig, CodebookFusion
 from deixis.decoding.pyramid import PyramidConfig, PyramidDecoder
-from deixis.language.together import read_together
+from deixis.language.together import read_layers
 from deixis.models.deixis_config import (
     DeixisConfig,
     deixis_base,
@@ -28,10 +28,11 @@ from deixis.models.deixis_config import (
     deixis_tiny,
 )
 from deixis.models.deixis_prompts import Prompting
-from deixis.models.deixis_speech import Speech
+from deixis.models.deixis_speech import NOTICED, Speech
 from deixis.models.deixis_teaching import (
     Taught,
     choice_without_objects,
+    touched_objects,
     true_choice,
     true_presence,
     true_rows,
@@ -42,6 +43,7 @@ from deixis.nn.familiar import Familiar
 from deixis.processing.batch import Batch, Layout, Output
 from deixis.relation.choice import Choice, MaskRows, mask_rows, meant_by
 from deixis.relation.entities import Linking
+from deixis.relation.likeness import Likeness
 from deixis.relation.objects import (
     Look,
     Objects,
@@ -123,7 +125,11 @@ class DeixisModel(PreTrainedModel):
         self.objects: ObjectTokens | None = None
         if config.object_tokens:
             self.objects = ObjectTokens(
-                words, fine, words["part"] * words["colour"], width, config.most_entities,
+                words,
+                fine,
+                words["part"] * words["colour"],
+                width,
+                config.most_entities,
                 config.neighbours,
             )
         self.image_gain = nn.Parameter(torch.full((2,), 0.3))
@@ -146,12 +152,12 @@ class DeixisModel(PreTrainedModel):
         assert batch.truth is not None, "forward learns from true answers; to ask, use see"
         seen = self.see(batch)  # vision, relation, prompting: (B, W, D)
         choice = self.true_choice(batch, seen)  # (M, O)
-        hidden = self.read(seen, batch.truth.tokens, choice)  # language: (B, W + T, D)
+        hidden, halfway = self.read(seen, batch.truth.tokens, choice)  # language: (B, W + T, D)
         slots = self.slots(hidden, seen, choice)  # (M, L * K, D)
         rows, masks = self.true_rows(batch, seen, choice)  # (R,)
         output = self.point(slots, seen, rows)  # decoding: (R, h, w)
         text = self.speech.speak(hidden[:, seen.prefix.shape[1] - 1 : -1])  # (B, T, V)
-        taught = self.taught(batch, seen, hidden, slots, masks)
+        taught = self.taught(batch, seen, hidden, halfway, slots, masks)
         return replace(output, text_logits=text, extra=taught)
 
     # -- the road to the first word ------------------------------------------------------------
@@ -214,6 +220,7 @@ class DeixisModel(PreTrainedModel):
                 likeness_nearby=config.likeness_nearby,
                 reach=config.reach,
             ),
+            likeness=Likeness.of(config.identity_width, config.words),
             least_part=config.least_part,
         )
 
@@ -244,19 +251,22 @@ class DeixisModel(PreTrainedModel):
 
     # -- language ----------------------------------------------------------------------------
 
-    def read(self, seen: Seen, tokens: Tensor, choice: Choice) -> Tensor:
-        """Return the states (B, W + T, D) of the prefix and of an answer (B, T) with its groups."""
+    def read(self, seen: Seen, tokens: Tensor, choice: Choice) -> tuple[Tensor, Tensor]:
+        """Return the states (B, W + T, D) of the prefix and of an answer (B, T) with its groups,
+        at the end of the decoder and half way through it."""
         answer = self.written(tokens, seen, choice)
         before, after = seen.prefix.shape[1], tokens.shape[1]
         steps = torch.arange(after, device=tokens.device) + 1
         written = tokens != self.config.pad_token
-        return read_together(
+        last, halfway = read_layers(
             self.speech.decoder,
             torch.cat([seen.prefix, answer.to(seen.prefix.dtype)], 1),
             held=torch.cat([seen.held, written], 1),
             positions=torch.cat([seen.positions, seen.positions[:, -1:] + steps], 1),
             prefix=before,
+            layers=(self.config.text_config.num_hidden_layers // 2,),
         )
+        return last, halfway
 
     def written(self, tokens: Tensor, seen: Seen, choice: Choice) -> Tensor:
         """Return the embeddings (B, T, D) of an answer; groups carry what they are about. Without
@@ -268,8 +278,12 @@ class DeixisModel(PreTrainedModel):
 
     def exist(self, hidden: Tensor, seen: Seen) -> Tensor:
         """Return logits (B, O, 1 + parts): is this object, or this part of it, meant?"""
+        states = self._of_objects(hidden, seen)
+        return self.speech.exist(states, seen.objects, seen.set_of_row)
+
+    def _of_objects(self, hidden: Tensor, seen: Seen) -> Tensor:
         last = seen.first_object + seen.objects.valid.shape[1]
-        return self.speech.exist(hidden[:, seen.first_object : last], seen.objects, seen.set_of_row)
+        return hidden[:, seen.first_object : last]  # (B, O, D)
 
     def presence(self, slots: Slots, seen: Seen, hidden: Tensor) -> Tensor:
         """Return logits (M, S): does a target show in an image, by the states alone?"""
@@ -344,9 +358,7 @@ class DeixisModel(PreTrainedModel):
         assert batch.truth is not None
         if self.objects is None:
             return choice_without_objects(batch.truth.row, batch.truth.order, seen.num_images)
-        return true_choice(
-            batch.truth, look, self.parts(look), seen.objects, rows, seen.num_images
-        )
+        return true_choice(batch.truth, look, self.parts(look), seen.objects, rows, seen.num_images)
 
     def true_rows(self, batch: Batch, seen: Seen, choice: Choice) -> tuple[MaskRows, Tensor]:
         """Return the mask rows whose truth is known, and which true mask each has."""
@@ -355,19 +367,35 @@ class DeixisModel(PreTrainedModel):
         return true_rows(batch.truth, rows, len(batch.pixels), self.config.most_mask_rows)
 
     def taught(
-        self, batch: Batch, seen: Seen, hidden: Tensor, slots: Slots, masks: Tensor
+        self,
+        batch: Batch,
+        seen: Seen,
+        hidden: Tensor,
+        halfway: Tensor,
+        slots: Slots,
+        masks: Tensor,
     ) -> Taught:
         """Return what is learned beside words and masks, with its truth."""
         assert batch.truth is not None
-        meant, counted = meant_by(slots.choice, seen.objects, seen.set_of_row)
+        meant, able = meant_by(slots.choice, seen.objects, seen.set_of_row)
+        counted = able & batch.truth.pointing[:, None, None]
+        touched = None
+        if batch.truth.mentions is not None and self.objects is not None:
+            roles = touched_objects(
+                batch.truth.mentions, seen.look, seen.objects, len(meant), NOTICED + meant.shape[2]
+            )
+            touched, silently = roles[..., :NOTICED], roles[..., NOTICED:]
+            meant, counted = meant + silently * able, able
         return Taught(
             existence=self.exist(hidden, seen),
             meant=meant,
-            counted=counted & batch.truth.pointing[:, None, None],
+            counted=counted,
             true_mask=masks,
             presence=self.presence(slots, seen, hidden),
             shows=true_presence(batch.truth, seen.layout.image, seen.num_images),
             there=self.image_there(seen, slots.choice),
+            noticed=self.speech.notice(self._of_objects(halfway, seen)),
+            touched=touched,
         )
 
 

@@ -90,8 +90,8 @@ class DeixisConfig(PreTrainedConfig):
         presence_threshold: float = 0.5,
         most_objects: int = 8,
         least_votes: float = 8.0,
-        likeness: float = 0.87,
-        likeness_nearby: float = 0.3,
+        likeness: float = 0.65,
+        likeness_nearby: float = 0.05,
         reach: float = 0.25,
         least_part: float = 4.0,
         most_images: int = 16,
@@ -210,7 +210,9 @@ def deixis_small() -> DeixisConfig:
     return DeixisConfig(
         canvas=(256, 256),
         vision_config={
-            "widths": (48, 96, 192, 384), "top_down_width": 96, "blocks": (1, 2, 2, 3),
+            "widths": (48, 96, 192, 384),
+            "top_down_width": 96,
+            "blocks": (1, 2, 2, 3),
         },
         text_config=LlamaConfig(**_llama(8000, 512, 1536, 8, 8)),
         num_queries=16,
@@ -236,9 +238,7 @@ def deixis_base() -> DeixisConfig:
             "out_features": ["stage1", "stage2", "stage3", "stage4"],
         },
         neck_config={"fine_width": 96, "coarse_width": 512},
-        text_config=LlamaConfig(
-            **{**_llama(32_000, 2048, 8192, 16, 32), "num_key_value_heads": 8}
-        ),
+        text_config=LlamaConfig(**{**_llama(32_000, 2048, 8192, 16, 32), "num_key_value_heads": 8}),
         identity_width=32,
         object_tokens=False,
         grid_tokens=True,

@@ -13,6 +13,7 @@ from deixis.models.deixis_config import DeixisConfig
 from deixis.relation.choice import Choice
 from deixis.relation.objects import Objects
 
+NOTICED = 2  # ways in which a question touches an object: its words fit, or others stand beside it
 MOST_TARGETS = 64  # rows of the table of places in an answer; later targets share the last
 
 
@@ -31,6 +32,7 @@ class Speech(nn.Module):
         self.ordinal = nn.Embedding(MOST_TARGETS, width)
         self.shown = nn.Linear(width, width)
         self.owner = nn.Linear(width, 1)
+        self.noticing = nn.Linear(width, NOTICED)
 
     def begin(self) -> None:
         """Set what learning begins with."""
@@ -39,6 +41,7 @@ class Speech(nn.Module):
             self.whole.bias.fill_(-1.5)
             self.owner.weight.zero_()
             self.owner.bias.zero_()
+            self.noticing.bias.fill_(-1.5)
 
     @property
     def embeddings(self) -> nn.Embedding:
@@ -77,6 +80,12 @@ class Speech(nn.Module):
         valid = objects.valid[rows][..., None]
         able = torch.cat([valid, objects.parts[rows] & valid], 2)
         return logits.float().masked_fill(~able.to(logits.device), -30.0)
+
+    def notice(self, states: Tensor) -> Tensor:
+        """Return logits (B, O, 2) of the objects' states (B, O, D) half way through the decoder:
+        what a question touches on its way to what it means. They help to learn and no more."""
+        states = F.rms_norm(states.to(self.noticing.weight.dtype), (states.shape[-1],), eps=1e-4)
+        return self.noticing(states).float()
 
     def written(self, tokens: Tensor, about: Tensor, choice: Choice) -> Tensor:
         """Return the embeddings (B, T, D) of answers (B, T); groups carry what they are about."""

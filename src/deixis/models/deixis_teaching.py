@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from deixis.processing.batch import Truth
+from deixis.processing.batch import Mentions, Truth
 from deixis.relation.choice import Choice, MaskRows, TrueMasks, chosen_by_truth
 from deixis.relation.objects import Look, Objects
 
@@ -29,6 +30,8 @@ class Taught:
     presence: Tensor
     shows: Tensor
     there: Tensor
+    noticed: Tensor | None = None
+    touched: Tensor | None = None
 
 
 def true_choice(
@@ -59,9 +62,7 @@ def choice_without_objects(row: Tensor, order: Tensor, images: int) -> Choice:
     )
 
 
-def true_rows(
-    truth: Truth, rows: MaskRows, num_frames: int, most: int
-) -> tuple[MaskRows, Tensor]:
+def true_rows(truth: Truth, rows: MaskRows, num_frames: int, most: int) -> tuple[MaskRows, Tensor]:
     """Return the rows whose true mask is known, at most ``most``, evenly; and these masks."""
     device = truth.frame.device
     table = torch.full((len(truth.row) * num_frames,), -1, device=device)
@@ -81,3 +82,24 @@ def true_presence(truth: Truth, image_of_frame: Tensor, images: int) -> Tensor:
     shows = torch.zeros(len(truth.row), images, device=truth.masks.device)
     shows[truth.target, image_of_frame[truth.frame]] = 1.0
     return shows
+
+
+def touched_objects(
+    mentions: Mentions, look: Look, objects: Objects, num_rows: int, num_roles: int
+) -> Tensor:
+    """Return (B, O, roles): 1 where a question touches an object in this role."""
+    proposal = things_of(look.proposals.masks, mentions.things)[mentions.frame]  # (Y, P)
+    token = objects.token_of[mentions.frame]
+    hit, slot = torch.nonzero((proposal == mentions.thing[:, None]) & (token >= 0), as_tuple=True)
+    touched = torch.zeros(num_rows, objects.valid.shape[1], num_roles, device=token.device)
+    touched[mentions.row[hit], token[hit, slot], mentions.role[hit]] = 1.0
+    return touched
+
+
+def things_of(masks: Tensor, things: Tensor) -> Tensor:
+    """Return (F, P): the thing that most cells of each proposal (F, P, h, w) show, -1 for none."""
+    count = int(things.max()) + 1
+    shown = F.one_hot(things.flatten(1), count).float()  # (F, hw, things)
+    cells = torch.einsum("fpn,fnt->fpt", (masks.flatten(2) > 0.5).float(), shown)
+    most, thing = cells.max(2)
+    return torch.where((thing > 0) & (most > 0.5 * cells.sum(2)), thing, -1)

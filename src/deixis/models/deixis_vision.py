@@ -18,6 +18,7 @@ from deixis.nn.dense import DenseHeads, DenseMaps
 from deixis.nn.neck import FeaturePyramid
 from deixis.nn.precision import exactly
 from deixis.nn.proposals import Proposals, propose
+from deixis.relation.likeness import LOOKS
 from deixis.relation.objects import Look, part_moments, pool_words
 
 # what the backbones of transformers were trained with: the colours of ImageNet
@@ -101,14 +102,18 @@ class DeixisVision(nn.Module):
         """Return what is known of each proposal; without object tokens nobody asks."""
         if not self.config.object_tokens:
             nothing = fine.new_zeros(*proposals.valid.shape, 0)
-            return {"observed": nothing, "identity": nothing, "part_moments": nothing}
+            return {"observed": nothing, "looks": nothing, "part_moments": nothing}
         maps_of_words = torch.cat([fine, *words.values()], 1)
         identity = torch.einsum(
             "fpn,fen->fpe", proposals.masks.flatten(2), maps.identity.flatten(2)
         )
+        observed = pool_words(maps_of_words, proposals, words["part"], words["colour"])
+        sizes = [fine.shape[1], *(maps.shape[1] for maps in words.values())]
+        _, *shares, pairs = observed.split([*sizes, observed.shape[2] - sum(sizes)], 2)
+        named = dict(zip(words, shares, strict=True))
+        compared = [named[kind] for kind in (*LOOKS, "part") if kind in named]
         return {
-            "observed": pool_words(maps_of_words, proposals, words["part"], words["colour"]),
-            "identity": F.normalize(identity, dim=-1),
+            "observed": observed,
+            "looks": torch.cat([F.normalize(identity, dim=-1), *compared, pairs], 2),
             "part_moments": part_moments(proposals, words["part"]),
         }
-

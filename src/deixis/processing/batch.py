@@ -76,6 +76,24 @@ class PromptSlots:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Mentions:
+    """What questions touch on their way to the answer, where this is known.
+
+    Attributes:
+        things: (F, h, w) number of the thing at each cell, 0 for none.
+        row, frame, thing: (Y,) question, frame and thing.
+        role: (Y,) 0 fits a description, 1 is pointed at or has others beside it, 2 is meant by a
+            question that wants no target, 3 and more: the part role - 3 of it is.
+    """
+
+    things: Tensor
+    row: Tensor
+    frame: Tensor
+    thing: Tensor
+    role: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Truth:
     """True answers.
 
@@ -85,6 +103,7 @@ class Truth:
         target, frame: (X,) target and flat frame of each mask.
         masks: (X, h, w) covered share of each cell.
         pointing: (B,) whether the answer names targets, present or absent.
+        mentions: what the questions touch, for training on scenes.
     """
 
     tokens: Tensor
@@ -94,6 +113,7 @@ class Truth:
     frame: Tensor
     masks: Tensor
     pointing: Tensor
+    mentions: Mentions | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

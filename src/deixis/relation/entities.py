@@ -1,9 +1,10 @@
 """Which proposals of an image set are the same thing: over its images by looks, along a clip by
 looks and place. Comparing decides; nothing here is learned.
 
-Shapes: S frames of one set, P proposals per frame, E identity width.
+Shapes: S frames of one set, P proposals per frame, K things so far, L width of a look.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ class Linking:
     """How alike two proposals must be to be one thing.
 
     Attributes:
-        likeness: least cosine of two identity embeddings, in different images.
+        likeness: how alike two proposals of different images must look, in [0, 1].
         likeness_nearby: the same, between frames of a clip and at one place.
         reach: the distance, in [0, 1] of the canvas, at which place no longer speaks for it.
     """
@@ -28,50 +29,52 @@ class Linking:
 
 
 def link(
-    identity: np.ndarray,
+    looks: np.ndarray,
     centre: np.ndarray,
     valid: np.ndarray,
     image: np.ndarray,
     clip: np.ndarray,
     rule: Linking,
+    alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """Number the things of a set: (S, P) entity numbers from 0, -1 where there is no proposal.
 
     Args:
-        identity: (S, P, E) unit vectors.
+        looks: (S, P, L) what each proposal looks like.
         centre: (S, P, 2) in [0, 1].
         valid: (S, P).
         image: (S,) which image each frame belongs to; its frames stand in order.
         clip: (S,) whether the frame is one of a clip.
+        rule: how alike is alike enough.
+        alike: (N, L) and (K, L) to (N, K) in [0, 1].
     """
     entities = np.full(valid.shape, -1, dtype=np.int64)
-    looks = np.zeros((0, identity.shape[2]))  # mean embedding of each entity, (K, E)
-    counts = np.zeros(0)
+    known = np.zeros((0, looks.shape[2]))  # what each thing looked like, lately more than before
+    weights = np.zeros((0, 1))
     places = np.zeros((0, 2))
     last_image = np.zeros(0, dtype=np.int64)
     for frame in range(len(valid)):
         here = np.flatnonzero(valid[frame])
         if not len(here):
             continue
-        unit = looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-9)
-        alike = identity[frame, here] @ unit.T  # (n, K)
+        likeness = alike(looks[frame, here], known)  # (n, K)
         same_clip = (last_image == image[frame]) & bool(clip[frame])
         distance = np.linalg.norm(centre[frame, here][:, None] - places[None], axis=2)
         near = np.where(same_clip, np.clip(1 - distance / rule.reach, 0, 1), 0.0)
         least = rule.likeness - (rule.likeness - rule.likeness_nearby) * near
-        gain = np.where(alike >= least, alike - least + 0.1, -1.0)
+        gain = np.where(likeness >= least, likeness - least + 0.1, -1.0)
         rows, columns = linear_sum_assignment(-gain) if gain.size else ([], [])
         chosen = {r: c for r, c in zip(rows, columns, strict=True) if gain[r, c] > 0}
         for row, proposal in enumerate(here):
             entity = chosen.get(row)
             if entity is None:
-                entity = len(looks)
-                looks = np.vstack([looks, np.zeros(identity.shape[2])])
-                counts = np.append(counts, 0)
+                entity = len(known)
+                known = np.vstack([known, np.zeros(looks.shape[2])])
+                weights = np.vstack([weights, np.zeros(1)])
                 places = np.vstack([places, np.zeros(2)])
                 last_image = np.append(last_image, 0)
-            looks[entity] = looks[entity] * 0.8 + identity[frame, proposal]
-            counts[entity] += 1
+            weights[entity] = weights[entity] * 0.8 + 1
+            known[entity] += (looks[frame, proposal] - known[entity]) / weights[entity]
             places[entity] = centre[frame, proposal]
             last_image[entity] = image[frame]
             entities[frame, proposal] = entity

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from deixis.nn.fourier import fourier_code
 from deixis.nn.proposals import Proposals
 from deixis.relation.entities import PATH_WIDTH, Linking, link, paths
+from deixis.relation.likeness import Likeness
 from deixis.relation.neighbours import LIMITS, Neighbours
 
 BANDS = 4
@@ -31,7 +32,7 @@ class Look:
     Attributes:
         proposals: the objects of each frame.
         observed: (F, P, W) pooled features and probabilities of words.
-        identity: (F, P, E) unit vectors.
+        looks: (F, P, L) what is compared to find a thing again (``relation/likeness.py``).
         part_moments: (F, P, parts, 3) cells of each part, and their summed x and y.
         coarse: (F, C, h16, w16) features for the relation.
         fine, words: (K, ., h, w) features and probabilities of all words, parts last, of the
@@ -42,7 +43,7 @@ class Look:
 
     proposals: Proposals
     observed: Tensor
-    identity: Tensor
+    looks: Tensor
     part_moments: Tensor
     coarse: Tensor
     fine: Tensor
@@ -134,8 +135,11 @@ def part_moments(proposals: Proposals, parts: Tensor) -> Tensor:
     y = (torch.arange(height, device=parts.device) + 0.5) / height
     x = (torch.arange(width, device=parts.device) + 0.5) / width
     weight = torch.stack(
-        [torch.ones(height, width, device=parts.device), x.expand(height, width),
-         y[:, None].expand(height, width)]
+        [
+            torch.ones(height, width, device=parts.device),
+            x.expand(height, width),
+            y[:, None].expand(height, width),
+        ]
     ).flatten(1)  # (3, hw)
     weighted = proposals.masks.flatten(2)[:, :, None] * weight  # (F, P, 3, hw)
     return torch.einsum("fpkn,fan->fpak", weighted, parts.flatten(2))
@@ -149,19 +153,26 @@ def gather_objects(
     clip: Tensor,
     num_sets: int,
     rule: Linking,
+    likeness: Likeness,
     least_part: float,
 ) -> Objects:
     """Link proposals to things and put them in rows, sorted by image."""
     proposals = look.proposals
     valid, centre = proposals.valid.cpu().numpy(), proposals.centre.cpu().numpy()
-    identity = look.identity.detach().float().cpu().numpy()
+    looks = look.looks.detach().float().cpu().numpy()
     sets, images, clips = (x.cpu().numpy() for x in (set_of_frame, image, clip))
     token_of = np.full(valid.shape, -1, dtype=np.int64)
     entity_rows, image_rows, path_rows = [], [], []
     for index in range(num_sets):
         frames = np.flatnonzero(sets == index)
         entity = link(
-            identity[frames], centre[frames], valid[frames], images[frames], clips[frames], rule
+            looks[frames],
+            centre[frames],
+            valid[frames],
+            images[frames],
+            clips[frames],
+            rule,
+            likeness,
         )
         many = entity.max(initial=0) + 1
         keys = np.where(entity >= 0, images[frames][:, None] * many + entity, -1)
@@ -175,7 +186,12 @@ def gather_objects(
             _paths(token_of[frames], centre[frames], images[frames], clips[frames], len(rows))
         )
     return _table(
-        look, torch.from_numpy(token_of), set_of_frame, entity_rows, image_rows, path_rows,
+        look,
+        torch.from_numpy(token_of),
+        set_of_frame,
+        entity_rows,
+        image_rows,
+        path_rows,
         least_part,
     )
 
@@ -262,8 +278,13 @@ class ObjectTokens(nn.Module):
     """
 
     def __init__(
-        self, kinds: dict[str, int], pooled_width: int, pair_width: int, width: int,
-        most_entities: int, neighbours: bool,
+        self,
+        kinds: dict[str, int],
+        pooled_width: int,
+        pair_width: int,
+        width: int,
+        most_entities: int,
+        neighbours: bool,
     ) -> None:
         super().__init__()
         self.kinds = list(kinds)
@@ -278,9 +299,7 @@ class ObjectTokens(nn.Module):
         self.neighbours = Neighbours(kinds, width) if neighbours else None
         self.neighbours_gain = nn.Parameter(torch.full((5,), 0.3)) if neighbours else None
 
-    def forward(
-        self, objects: Objects, words: dict[str, Tensor], numbers: Tensor
-    ) -> Tensor:
+    def forward(self, objects: Objects, words: dict[str, Tensor], numbers: Tensor) -> Tensor:
         """Return (G, O, D).
 
         Args:
@@ -294,14 +313,21 @@ class ObjectTokens(nn.Module):
         number = numbers[objects.image.clamp(max=len(numbers) - 1)]
         seen = [p @ words[kind] for kind, p in zip(self.kinds, probabilities, strict=True)]
         ingredients = [
-            self.pooled(pooled), self.pairs(pairs), self.geometry(objects.geometry.to(dtype)),
-            entity, number, *seen,
+            self.pooled(pooled),
+            self.pairs(pairs),
+            self.geometry(objects.geometry.to(dtype)),
+            entity,
+            number,
+            *seen,
         ]
         alone = blend(ingredients, self.gain)
         if self.neighbours is None or self.neighbours_gain is None:
             return alone
         told = self.neighbours(
-            alone, objects.measures, objects.image, objects.valid,
+            alone,
+            objects.measures,
+            objects.image,
+            objects.valid,
             dict(zip(self.kinds, probabilities, strict=True)),
         )
         return alone + blend(told, self.neighbours_gain)

@@ -126,7 +126,7 @@ def largest_presence(model: Any, batch: Batch) -> Tensor:
         return model.exist(states, seen).sigmoid().flatten(1).amax(1)
     assert batch.truth is not None
     choice = model.true_choice(batch, seen)
-    hidden = model.read(seen, batch.truth.tokens, choice)
+    hidden, _ = model.read(seen, batch.truth.tokens, choice)
     presence = model.presence(model.slots(hidden, seen, choice), seen, hidden).sigmoid()
     nothing = torch.zeros(len(batch.question), device=presence.device)
     return nothing.scatter_reduce(0, choice.row, presence.float().amax(1), "amax")

@@ -4,7 +4,7 @@ Shapes: F frames, H W pixels, h w cells, B rows, O objects, M targets, R mask ro
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,13 @@ from deixis.nn.losses import (
     refinement_weights,
     soft_dice,
 )
-from deixis.processing.batch import Output, Truth, moved
+from deixis.processing.batch import Batch, Mentions, Output, Truth, moved
 from deixis.processing.deixis import STRIDE, DeixisProcessor
 from deixis.scenes.catalogue import CATEGORIES, COLOURS, PATTERNS
+from deixis.scenes.facts import Facts
+from deixis.scenes.mentioning import mentions
 from deixis.scenes.questions import Scene
+from deixis.structures.placement import Placement
 
 FRAMES_PER_CLIP = 3  # frames of a clip that the dense objective looks at
 
@@ -125,6 +128,7 @@ class AnswerObjective:
     weights: Mapping[str, float] = {
         "words": 1.0,
         "existence": 0.7,
+        "noticed": 0.3,
         "bce": 2.0,
         "dice": 0.5,
         "score": 0.2,
@@ -135,9 +139,12 @@ class AnswerObjective:
         self.processor = processor
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
-        """Encode all questions about all scenes as one batch."""
+        """Encode all questions about all scenes as one batch, with what they touch."""
         samples = [sample for scene in scenes for sample in scene.samples]
-        return self.processor.encode(samples, with_truth=True)
+        batch = self.processor.encode(samples, with_truth=True)
+        assert batch.truth is not None
+        touched = _mentions(scenes, batch)
+        return replace(batch, truth=replace(batch.truth, mentions=touched))
 
     def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
         output: Output = model(batch)
@@ -151,6 +158,9 @@ class AnswerObjective:
         }
         if model.config.object_tokens:
             parts["existence"] = _existence_loss(taught.existence, taught.meant, taught.counted)
+            if taught.touched is not None and taught.noticed is not None:
+                there = taught.counted[..., :1].expand_as(taught.touched)
+                parts["noticed"] = _existence_loss(taught.noticed, taught.touched, there)
         elif len(taught.shows):
             parts["presence"] = presence_loss(taught.presence, taught.shows, taught.there)
         if len(logits):
@@ -217,6 +227,38 @@ def _identity_loss(maps: DenseMaps, batch: DenseBatch, most: int = 160) -> Tenso
     kept = torch.nonzero((keys % 1_000_000 > 0) & (count >= 8))[:most, 0]
     embeddings = F.normalize(total[kept], dim=1)
     return info_nce(embeddings, keys[kept] % 1_000_000, temperature=0.1)
+
+
+def _mentions(scenes: Sequence[Scene], batch: Batch) -> Mentions:
+    """Return what all questions of all scenes touch."""
+    asked = [(scene, one) for scene in scenes for one in scene.asked]
+    facts = {id(scene): Facts(scene.world, scene.renderings) for scene in scenes}
+    renderings = [rendering for scene in scenes for rendering in scene.renderings]
+    first = dict(zip(map(id, scenes), _starts(scenes), strict=True))
+    found = [
+        (row, first[id(scene)] + each.frame, each.thing, each.role)
+        for row, (scene, one) in enumerate(asked)
+        for each in mentions(facts[id(scene)], one)
+    ]
+    rows, frames, numbers, roles = torch.tensor(found, dtype=torch.long).reshape(-1, 4).T
+    cells = [_cells(r.things, p, batch) for r, p in zip(renderings, batch.placements, strict=True)]
+    return Mentions(
+        things=torch.from_numpy(np.stack(cells)), row=rows, frame=frames, thing=numbers, role=roles
+    )
+
+
+def _starts(scenes: Sequence[Scene]) -> list[int]:
+    return [0, *np.cumsum([len(scene.renderings) for scene in scenes])[:-1].tolist()]
+
+
+def _cells(things: np.ndarray, placement: Placement, batch: Batch) -> np.ndarray:
+    """Return the thing in the middle of each cell (h, w) of a canvas."""
+    cells = np.zeros([side // STRIDE for side in batch.pixels.shape[-2:]], dtype=np.int64)
+    height, width = (side // STRIDE for side in placement.resized)
+    y = ((np.arange(height) + 0.5) * things.shape[0] / height).astype(int)
+    x = ((np.arange(width) + 0.5) * things.shape[1] / width).astype(int)
+    cells[:height, :width] = things[y[:, None], x]
+    return cells
 
 
 def _word_loss(logits: Tensor, tokens: Tensor, pad: int) -> Tensor:

@@ -13,6 +13,11 @@ def unit(*angles: float) -> np.ndarray:
     return np.stack([np.cos(np.radians(angles)), np.sin(np.radians(angles))], -1)
 
 
+def cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)
+    return one @ other.T / np.maximum(lengths, 1e-9)
+
+
 def linked(frames, *, image=None, clip=False) -> list[list[int]]:
     """Link frames of (angle, x) or None for an empty slot."""
     width = max(len(frame) for frame in frames)
@@ -27,7 +32,7 @@ def linked(frames, *, image=None, clip=False) -> list[list[int]]:
                 valid[row, slot] = True
     image = np.array(image if image is not None else range(len(frames)))
     clips = np.broadcast_to(np.array(clip), len(frames))
-    return link(identity, centre, valid, image, clips, RULE).tolist()
+    return link(identity, centre, valid, image, clips, RULE, cosine).tolist()
 
 
 def test_the_same_look_in_other_images_is_one_thing():

@@ -265,13 +265,13 @@ def test_every_weight_learns(make_tiny, lesson, object_tokens):
     batch = objective.collate(lesson)
     kinds = set(batch.prompts.kind.tolist())
     parts = objective(model.train(), batch)
-    own = {"existence"} if object_tokens else {"presence"}
+    own = {"existence", "noticed"} if object_tokens else {"presence"}
     assert kinds == {0, 1, 2}
     assert set(parts) == {"words", "bce", "dice", "score"} | own
     assert all(part.isfinite() for part in parts.values())
     sum(parts.values()).backward()
     idle = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
-    about = ("whole", "part", "owner", "content", "nothing", "ordinal")
+    about = ("whole", "part", "owner", "content", "nothing", "ordinal", "noticing")
     things = (*(f"speech.{name}" for name in about), "pyramid.prior_gain")
     other = ("speech.shown",) if object_tokens else things
     assert {name for name in idle if not name.startswith(other)} == set()

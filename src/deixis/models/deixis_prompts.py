@@ -38,11 +38,10 @@ class Prompting(nn.Module):
         """Return (R, D); ``entities`` is None where the model has no object tokens."""
         slots, layout, proposals = batch.prompts, batch.layout, look.proposals
         kept, kind = look.kept[slots.frame], slots.kind.to(look.fine.device)
-        maps = torch.cat([look.fine, look.words], 1)
         at = pointed_at(
             slots.masks,
             kind,
-            maps[kept],
+            torch.cat([look.fine[kept], look.words[kept]], 1),
             proposals.masks[kept],
             proposals.valid[slots.frame],
         )

@@ -103,11 +103,10 @@ class DeixisVision(nn.Module):
         if not self.config.object_tokens:
             nothing = fine.new_zeros(*proposals.valid.shape, 0)
             return {"observed": nothing, "looks": nothing, "part_moments": nothing}
-        maps_of_words = torch.cat([fine, *words.values()], 1)
         identity = torch.einsum(
             "fpn,fen->fpe", proposals.masks.flatten(2), maps.identity.flatten(2)
         )
-        observed = pool_words(maps_of_words, proposals, words["part"], words["colour"])
+        observed = pool_words([fine, *words.values()], proposals, words["part"], words["colour"])
         sizes = [fine.shape[1], *(maps.shape[1] for maps in words.values())]
         _, *shares, pairs = observed.split([*sizes, observed.shape[2] - sum(sizes)], 2)
         named = dict(zip(words, shares, strict=True))

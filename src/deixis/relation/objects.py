@@ -120,13 +120,26 @@ def no_objects(look: Look, num_images: Tensor, num_parts: int) -> Objects:
     )
 
 
-def pool_words(maps: Tensor, proposals: Proposals, parts: Tensor, colours: Tensor) -> Tensor:
-    """Return (F, P, W): means of maps (F, C, h, w), and how often a part has a colour."""
-    masks = proposals.masks.flatten(2)  # (F, P, hw)
-    share = masks / masks.sum(2, keepdim=True).clamp(min=1e-6)
-    means = torch.einsum("fpn,fcn->fpc", share, maps.flatten(2))
-    pairs = (parts[:, :, None] * colours[:, None]).flatten(3).flatten(1, 2)  # (F, pairs, hw)
-    return torch.cat([means, torch.einsum("fpn,fcn->fpc", share, pairs)], 2)
+def pool_words(
+    maps: Sequence[Tensor], proposals: Proposals, parts: Tensor, colours: Tensor
+) -> Tensor:
+    """Return (F, P, W): means of maps (F, C, h, w), and how often a part has a colour.
+
+    Only cells of objects are read; there are few of them, and many pairs.
+    """
+    held = proposals.masks.flatten(2).sum(1) > 0  # (F, hw)
+    most = max(1, int(held.sum(1).max()))
+    cells = held.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
+    frame = torch.arange(len(held), device=held.device)[:, None]
+
+    def of_cells(values: Tensor) -> Tensor:
+        return values.permute(0, 2, 3, 1).flatten(1, 2)[frame, cells]  # (F, n, C)
+
+    masks, part, colour = of_cells(proposals.masks), of_cells(parts), of_cells(colours)
+    share = masks / masks.sum(1, keepdim=True).clamp(min=1e-6)  # (F, n, P)
+    pairs = (part[..., None] * colour[:, :, None]).flatten(2)
+    rows = torch.cat([*map(of_cells, maps), pairs], 2)
+    return torch.einsum("fnp,fnc->fpc", share, rows)
 
 
 def part_moments(proposals: Proposals, parts: Tensor) -> Tensor:

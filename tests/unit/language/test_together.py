@@ -4,7 +4,7 @@ import pytest
 import torch
 from decoders import plainly, ragged, small_decoder
 
-from deixis.language.together import ROWS, read_together
+from deixis.language.together import ROWS, read_layers, read_together
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +49,13 @@ def test_gradients_reach_every_held_column(decoder):
     states = read_together(decoder, embedded, held=held, positions=positions, prefix=5)
     states.square().sum().backward()
     assert torch.equal(embedded.grad.abs().sum(2) > 0, held)
+
+
+def test_states_half_way_are_those_of_the_layer(decoder):
+    embedded, held, positions = ragged(ROWS + 3, 6, 3)
+    columns = {"held": held, "positions": positions, "prefix": 6}
+    last, first, end = read_layers(decoder, embedded, layers=(1, 0), **columns)
+    torch.testing.assert_close(last, read_together(decoder, embedded, **columns))
+    torch.testing.assert_close(end[held], embedded[held])
+    assert not torch.allclose(first[held], last[held])
+    assert not first[~held].any()

@@ -227,7 +227,7 @@ def test_frames_are_looked_at_alone(tiny, asked):
         torch.testing.assert_close(own.fine[0], look.fine[frame], atol=1e-4, rtol=1e-4)
         assert torch.equal(own.proposals.valid[0], look.proposals.valid[frame])
         torch.testing.assert_close(own.observed[0], look.observed[frame], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(own.identity[0], look.identity[frame], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(own.looks[0], look.looks[frame], atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()

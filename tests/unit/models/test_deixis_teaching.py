@@ -2,7 +2,7 @@
 
 import torch
 
-from deixis.models.deixis_teaching import true_presence, true_rows
+from deixis.models.deixis_teaching import things_of, true_presence, true_rows
 from deixis.processing.batch import Truth
 from deixis.relation.choice import MaskRows
 
@@ -47,3 +47,12 @@ def test_a_target_shows_in_the_images_of_its_masks():
     image_of_frame = torch.tensor([0, 0, 1, 1, 2])
     shows = true_presence(truth(), image_of_frame, images=3)
     assert shows.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1]]
+
+
+def test_a_proposal_is_the_thing_that_most_of_its_cells_show():
+    things = torch.tensor([[[1, 1, 2, 0], [1, 3, 2, 0]]])
+    masks = torch.zeros(1, 4, 2, 4)
+    masks[0, 0, :, :2] = 1  # three cells of 1, one of 3
+    masks[0, 1, :, 2:] = 1  # half of it is no thing
+    masks[0, 2, :, 2] = 1
+    assert things_of(masks, things).tolist() == [[1, -1, 2, -1]]

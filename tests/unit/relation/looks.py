@@ -50,7 +50,7 @@ def drawn(frames: list[list[Tensor]], looks: list[list[int]], seed: int = 0) -> 
     return Look(
         proposals=proposals,
         observed=torch.randn(len(frames), most, OBSERVED, generator=random),
-        identity=F.normalize(identity, dim=-1),
+        looks=torch.cat([identity, torch.ones(len(frames), most, 2)], 2),
         part_moments=part_moments(proposals, words[:, -PARTS:]),
         coarse=torch.randn(len(frames), COARSE, 2, 3, generator=random),
         fine=torch.randn(len(frames), FINE, HEIGHT, WIDTH, generator=random),

@@ -4,10 +4,11 @@ from dataclasses import fields
 
 import pytest
 import torch
-from looks import HEIGHT, PARTS, WIDTH, area, drawn
+from looks import HEIGHT, IDENTITY, PARTS, WIDTH, area, drawn
 
 from deixis.nn.proposals import Proposals
 from deixis.relation.entities import PATH_WIDTH, Linking
+from deixis.relation.likeness import Likeness
 from deixis.relation.neighbours import LIMITS
 from deixis.relation.objects import (
     GEOMETRY_WIDTH,
@@ -31,6 +32,7 @@ def table(look: Look, sets: list[int], images: list[int], clips: list[bool], **r
         clip=torch.tensor(clips),
         num_sets=max(sets) + 1,
         rule=Linking(),
+        likeness=Likeness(sizes=(IDENTITY, 1, 1)),
         least_part=rule.get("least_part", 1.0),
     )
 
@@ -110,7 +112,7 @@ def test_a_set_without_things_has_only_empty_rows(look):
 def test_words_are_pooled_over_the_cells_of_each_proposal(look):
     maps, parts = torch.randn(5, 3, HEIGHT, WIDTH), torch.rand(5, 2, HEIGHT, WIDTH)
     colours = torch.rand(5, 3, HEIGHT, WIDTH)
-    pooled = pool_words(maps, look.proposals, parts, colours)
+    pooled = pool_words([maps[:, :1], maps[:, 1:]], look.proposals, parts, colours)
     assert pooled.shape == (5, 2, 3 + 2 * 3)
     inside = RIGHT.bool()
     torch.testing.assert_close(pooled[0, 1, :3], maps[0][:, inside].mean(1))

@@ -27,6 +27,7 @@ from deixis.nn.familiar import describe
 from deixis.processing.batch import Batch
 from deixis.processing.deixis import DeixisProcessor
 from deixis.processing.pixels import place_frame
+from deixis.relation.choice import meant_by
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
 from deixis.structures.images import Frame
@@ -37,9 +38,10 @@ from deixis.training.strangers import WEAR, stranger, worn
 SEED = 2**51  # worlds of the split "val" that only calibration draws
 FAMILIAR = {"refer": 400, "multi": 200, "clip": 80, "region": 200, "plain": 200, "absent": 200}
 STRANGERS = 2500  # pictures that are no scenes
-SURE = {"absent": 600, "refer": 200, "multi": 100, "many": 100}
+SURE = {"absent": 800, "refer": 200, "multi": 200, "many": 200}
 JUDGES = "familiar."  # tensors that say which pictures are familiar
 TOGETHER = 32  # questions
+THRESHOLDS = [i / 200 for i in range(1, 200)]
 FRAMES_PER_CLIP = 4
 
 
@@ -47,7 +49,7 @@ def calibrate(model: Any, processor: DeixisProcessor) -> dict[str, float]:
     """Set the model's familiar pictures and its presence threshold; return what was found."""
     model.eval()
     with torch.inference_mode():
-        found, absent = presences(model, processor)
+        found, absent = rights(model, processor)
     strange = measure_familiar(model, processor)
     threshold, error = best_threshold(found, absent)
     model.config.presence_threshold = threshold
@@ -103,42 +105,49 @@ def described(pictures: Sequence[np.ndarray], canvas: tuple[int, int]) -> Tensor
     return torch.cat(rows)
 
 
-def presences(model: Any, processor: DeixisProcessor) -> tuple[Tensor, Tensor]:
-    """Return the largest presence in questions whose target is there, and where it is not."""
-    found: list[float] = []
-    absent: list[float] = []
+def rights(model: Any, processor: DeixisProcessor) -> tuple[Tensor, Tensor]:
+    """Return by threshold (T, N) which questions would be answered right: those whose targets are
+    there, and those whose target is not."""
+    found: list[Tensor] = []
+    absent: list[Tensor] = []
     samples = samples_of(SURE)
     while batch := list(islice(samples, TOGETHER)):
-        encoded = processor.encode(batch, with_truth=not model.config.object_tokens)
-        largest = largest_presence(model, encoded.to(model.device)).tolist()
-        for sample, presence in zip(batch, largest, strict=True):
+        encoded = processor.encode(batch, with_truth=True).to(model.device)
+        for sample, right in zip(batch, right_at(model, encoded).cpu().T, strict=True):
             if sample.answer is not None:
-                (found if sample.answer.targets else absent).append(presence)
-    return torch.tensor(found), torch.tensor(absent)
+                (found if sample.answer.targets else absent).append(right)
+    return torch.stack(found, 1), torch.stack(absent, 1)
 
 
-def largest_presence(model: Any, batch: Batch) -> Tensor:
-    """Return (B,): the largest existence of an object, or, without object tokens, the largest
-    presence of a target of the true answer."""
+def right_at(model: Any, batch: Batch) -> Tensor:
+    """Return (T, B): at which thresholds exactly what each question means counts as there; without
+    object tokens, at which the targets of the true answer do where, and only where, they show."""
+    assert batch.truth is not None
     seen = model.see(batch)
+    choice = model.true_choice(batch, seen)
     if model.config.object_tokens:
         states, _ = read_prefix(model.speech.decoder, seen.prefix, seen.held, seen.positions)
-        return model.exist(states, seen).sigmoid().flatten(1).amax(1)
-    assert batch.truth is not None
-    choice = model.true_choice(batch, seen)
+        sure = model.exist(states, seen).sigmoid()
+        meant, able = meant_by(choice, seen.objects, seen.set_of_row)
+        each = torch.arange(len(choice.row), device=sure.device)
+        unseen = torch.isin(each, batch.truth.target) & ~choice.tokens.any(1)
+        hopeless = torch.isin(torch.arange(len(sure), device=sure.device), choice.row[unseen])
+        exact = [((sure > t) == meant.bool()) | ~able for t in THRESHOLDS]
+        return torch.stack([row.flatten(1).all(1) & ~hopeless for row in exact])
     hidden, _ = model.read(seen, batch.truth.tokens, choice)
-    presence = model.presence(model.slots(hidden, seen, choice), seen, hidden).sigmoid()
-    nothing = torch.zeros(len(batch.question), device=presence.device)
-    return nothing.scatter_reduce(0, choice.row, presence.float().amax(1), "amax")
+    sure = model.presence(model.slots(hidden, seen, choice), seen, hidden).sigmoid().amax(1)
+    shows = torch.isin(torch.arange(len(sure), device=sure.device), batch.truth.target)
+    wrong = torch.zeros(len(THRESHOLDS), len(batch.question), device=sure.device)
+    missed = torch.stack([(sure > t) != shows for t in THRESHOLDS]).float()
+    return wrong.index_add(1, choice.row, missed) == 0
 
 
 def best_threshold(found: Tensor, absent: Tensor) -> tuple[float, float]:
-    """Return the presence that parts found from absent best, and the larger of both errors."""
-    steps = torch.linspace(0, 1, 201)[1:-1]
-    missed = (found[None] <= steps[:, None]).float().mean(1)
-    invented = (absent[None] > steps[:, None]).float().mean(1)
-    worse = torch.maximum(missed, invented)
-    return float(steps[worse == worse.min()].mean()), float(worse.min())
+    """Return the threshold at which most answers are right, those with targets and those without
+    weighing the same, and the share of the others; (T, N) are ``THRESHOLDS`` by questions."""
+    right = (found.float().mean(1) + absent.float().mean(1)) / 2
+    best = right >= right.max() - 1e-6
+    return float(torch.tensor(THRESHOLDS)[best].mean()), float(1 - right.max())
 
 
 def renew(folder: Path, new: Path) -> float:

@@ -18,26 +18,32 @@ def open_config(folder) -> dict:
     return DeixisConfig.from_pretrained(folder).to_dict()
 
 
-def errors(threshold: float, found: torch.Tensor, absent: torch.Tensor) -> float:
-    missed = (found <= threshold).float().mean()
-    invented = (absent > threshold).float().mean()
-    return float(torch.maximum(missed, invented))
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_no_threshold_is_better_than_the_one_that_is_chosen(seed):
     random = torch.Generator().manual_seed(seed)
-    found = torch.rand(40, generator=random) ** 0.5
-    absent = torch.rand(30, generator=random) ** 2
+    steps = torch.tensor(calibration.THRESHOLDS)[:, None]
+    found = torch.rand(40, generator=random) ** 0.5 > steps
+    absent = torch.rand(30, generator=random) ** 2 <= steps
     threshold, error = calibration.best_threshold(found, absent)
-    assert error == pytest.approx(errors(threshold, found, absent))
-    assert error == pytest.approx(min(errors(t / 200, found, absent) for t in range(1, 200)))
+    right = [(f.float().mean() + a.float().mean()) / 2 for f, a in zip(found, absent, strict=True)]
+    assert error == pytest.approx(1 - float(max(right)), abs=1e-5)
+    best = [t for t, r in zip(calibration.THRESHOLDS, right, strict=True) if r > max(right) - 1e-6]
+    assert best[0] <= threshold <= best[-1]
 
 
 def test_a_clear_gap_is_cut_in_its_middle():
-    found, absent = torch.tensor([0.8, 0.9]), torch.tensor([0.1, 0.2])
+    steps = torch.tensor(calibration.THRESHOLDS)[:, None]
+    found, absent = torch.tensor([0.8, 0.9]) > steps, torch.tensor([0.1, 0.2]) <= steps
     threshold, error = calibration.best_threshold(found, absent)
-    assert (threshold, error) == (pytest.approx(0.5, abs=0.01), 0.0)
+    assert (threshold, error) == (pytest.approx(0.5, abs=0.01), pytest.approx(0, abs=1e-6))
+
+
+def test_an_answer_that_holds_too_much_is_as_wrong_as_one_that_lacks_something():
+    steps = torch.tensor(calibration.THRESHOLDS)[:, None]
+    lower, upper = torch.tensor([0.2, 0.2, 0.3]), torch.tensor([0.7, 0.6, 0.9])
+    exact = (lower <= steps) & (steps < upper)  # best of the rest, least of what is meant
+    threshold, _ = calibration.best_threshold(exact, torch.tensor([0.25]) <= steps)
+    assert 0.3 <= threshold < 0.6
 
 
 @pytest.fixture
@@ -110,14 +116,17 @@ def test_other_faults_of_a_trained_model_stay_faults(trained, tmp_path, brief):
     assert not (tmp_path / "new").exists()
 
 
-def test_presences_are_sorted_by_what_is_true(tiny, monkeypatch):
+@pytest.mark.parametrize("object_tokens", [True, False])
+def test_answers_with_targets_and_without_are_weighed_apart(make_tiny, monkeypatch, object_tokens):
     monkeypatch.setattr(calibration, "SURE", {"absent": 5, "refer": 2})
     monkeypatch.setattr(calibration, "TOGETHER", 3)
     with torch.inference_mode():
-        found, absent = calibration.presences(*tiny)
+        found, absent = calibration.rights(*make_tiny(object_tokens=object_tokens))
     truths = [bool(s.answer.targets) for s in calibration.samples_of({"absent": 5, "refer": 2})]
-    assert (len(found), len(absent)) == (sum(truths), len(truths) - sum(truths))
-    assert ((found >= 0) & (found <= 1)).all()
+    steps = len(calibration.THRESHOLDS)
+    assert found.shape == (steps, sum(truths))
+    assert absent.shape == (steps, len(truths) - sum(truths))
+    assert (absent[1:] >= absent[:-1]).all()  # what is not there is believed less and less
 
 
 def test_worlds_of_calibration_are_the_same_each_time():

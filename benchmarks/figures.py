@@ -4,6 +4,8 @@
 
 draws seeds, writes docs/reports/TASK-SEED.json with ``deixis eval``, and fills the table of the
 README with the means over the seeds. ``--fill`` fills the table from the reports that are there.
+``--fixed`` writes what the shipped weights reach on 60 fixed questions a task, below which a test
+does not let them fall.
 """
 
 import argparse
@@ -28,6 +30,8 @@ QUOTED = {
     "plain": ("answer_accuracy",),
     "compose": ("giou",),
 }
+FIXED = ROOT / "tests" / "e2e" / "fixed_figures.json"
+FIXED_COUNT, FIXED_SEED = 60, 60  # questions of the split "val"
 KEPT = ("metrics", "by_type", "samples", "counts", "configuration", "versions", "seed",
         "data_hash", "seconds")
 
@@ -38,7 +42,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--tasks", nargs="*", default=list(QUOTED))
     parser.add_argument("--fill", action="store_true")
+    parser.add_argument("--fixed", action="store_true")
     arguments = parser.parse_args()
+    if arguments.fixed:
+        FIXED.write_text(json.dumps(rounded(fixed()), indent=1) + "\n", encoding="utf-8")
+        return
     if not arguments.fill:
         for path in REPORTS.glob("*.json"):
             if path.stem.split("-")[0] in arguments.tasks:
@@ -63,6 +71,22 @@ def measure(task: str, seed: int, count: int) -> None:
     report = json.loads(out.read_text(encoding="utf-8"))
     kept = {key: report[key] for key in KEPT}
     out.write_text(json.dumps(rounded(kept), indent=1) + "\n", encoding="utf-8")
+
+
+def fixed() -> dict[str, dict[str, float]]:
+    """Return the quoted figures of each task on the fixed questions."""
+    from deixis import load
+    from deixis.evaluation.evaluator import evaluate
+
+    reasoner, found = load("deixis-tiny"), {}
+    for task, names in QUOTED.items():
+        report = evaluate(
+            reasoner, f"scenes:{task}", count=FIXED_COUNT, seed=FIXED_SEED, split="val",
+            reorder=False,
+        )
+        metrics = report["metrics"]
+        found[task] = {name: metrics[name] for name in names if name in metrics}
+    return found
 
 
 def rounded(value: object) -> object:

@@ -9,13 +9,16 @@ from deixis.config import pick
 from deixis.data.annotations.rows import LazySamples
 from deixis.data.clips.expressions import open_expressions
 from deixis.data.clips.groundmore import open_groundmore
+from deixis.data.clips.inst_it import open_inst_it
 from deixis.data.clips.regions import open_regions
+from deixis.data.clips.vicas import open_vicas
 from deixis.data.images.captions import EVALUATED, TRAINING, open_captions
+from deixis.data.images.osprey import open_osprey
 from deixis.data.images.reasoning import open_muse, open_reason_seg
 from deixis.data.images.referring import open_referring
 from deixis.data.images.semantic import open_parts, open_semantic
 from deixis.data.words.choices import open_mvbench, open_video_mme
-from deixis.data.words.conversation import open_conversations
+from deixis.data.words.conversation import VIDEOGPT_PLUS, open_conversations
 
 UNC, UMD = ("val", "testA", "testB", "train"), ("val", "test", "train")
 Opener = Callable[[Path], LazySamples]
@@ -66,7 +69,8 @@ DATA_SETS: Mapping[str, DataSet] = {
     "mevis": _expressions("mevis", "valid_u", "valid", "train"),
     "revos": _expressions("revos", "valid", "train"),
     "ref_sav": _expressions("ref_sav", "valid"),
-    "lvvis": _expressions("lvvis", "valid", "train"),
+    "lvvis": _expressions("lvvis", "train"),
+    "vicas": DataSet(splits=("val", "test", "train"), open=open_vicas),
     "ref_youtube_vos": _expressions("ref_youtube_vos", "valid", "train"),
     "ref_davis17": _expressions("ref_davis17", "valid", "train"),
     "groundmore": DataSet(
@@ -82,7 +86,19 @@ DATA_SETS: Mapping[str, DataSet] = {
     "mapillary": _whole(partial(open_semantic, dataset="mapillary")),
     "paco_lvis": _whole(partial(open_parts, dataset="paco_lvis")),
     "pascal_part": _whole(partial(open_parts, dataset="pascal_part")),
+    "osprey-conversation": _whole(partial(open_osprey, part="conversation")),
+    "osprey-pos_neg": _whole(partial(open_osprey, part="pos_neg")),
+    "osprey-detail": _whole(partial(open_osprey, part="detail_description")),
+    "inst_it": _whole(open_inst_it),
     "llava_instruct": _whole(open_conversations),
+    "videogpt_plus": _whole(
+        partial(
+            open_conversations,
+            file=VIDEOGPT_PLUS,
+            images="llava_instruct",
+            videos="videogpt_plus",
+        )
+    ),
     "mvbench": _whole(open_mvbench),
     "video_mme": _whole(open_video_mme),
 }

@@ -11,7 +11,7 @@ from published import box_mask, picture, write_json
 
 from deixis.data.clips.expressions import open_expressions
 from deixis.data.clips.groundmore import open_groundmore
-from deixis.data.clips.regions import open_regions
+from deixis.data.clips.regions import ASKED, open_regions
 from deixis.errors import ConfigError, DataError
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Region
@@ -184,7 +184,8 @@ def bench(tmp_path):
 
 def test_objects_are_pointed_at_in_the_prompt_frame_or_in_all(bench):
     sample = open_regions(bench, "VideoRefer-Bench-Q")[0]
-    assert sample.question.text == "What does [1] do to [2]?"
+    lines = ["What does [1] do to [2]?", "(A) push", "(B) pull", ASKED]
+    assert sample.question.text.splitlines() == lines
     assert [(p.image, p.object_id) for p in sample.question.prompts] == [(2, 1), (2, 2)]
     assert all(isinstance(prompt, Region) for prompt in sample.question.prompts)
     assert sample.answer.conclusion == "B"

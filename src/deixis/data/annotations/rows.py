@@ -24,12 +24,15 @@ class LazySamples(Sequence[Sample]):
         rows: what is known without opening an image, one row per sample.
         make: returns the sample of a row.
         draw: returns the maps of labels (N, H, W) of a row as published metrics take them.
+        extra: returns what else a published metric asks for: true boxes (x, y, width, height) of
+            RefCOCO and its kin, pixels of any object (T, H, W) of ReVOS.
     """
 
     name: str
-    rows: Sequence[Any]
+    rows: Sequence[Any] | np.ndarray
     make: Callable[[Any], Sample]
     draw: Callable[[Any], np.ndarray] | None = None
+    extra: Callable[[Any], Any] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -54,6 +57,16 @@ class LazySamples(Sequence[Sample]):
         if self.draw is None:
             raise DataError(f"{self.name}: expected maps of labels, got a data set without.")
         return self.draw(self.rows[index])
+
+    def more(self, index: int) -> Any:
+        """Return what else a published metric asks for of a sample.
+
+        Raises:
+            DataError: this data set has nothing more.
+        """
+        if self.extra is None:
+            raise DataError(f"{self.name}: expected more than masks, got a data set without.")
+        return self.extra(self.rows[index])
 
 
 def below(root: Path | str, *folders: str) -> Path:

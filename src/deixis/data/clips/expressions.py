@@ -2,11 +2,12 @@
 
 All have MeViS's files: expressions by video and id, and tracks of COCO RLE, or null, per frame.
 Tracks are kept by annotation (``mask_dict.json``), or one per expression by a running number
-(``mask_dict.pkl``). The layout of LV-VIS is assumed to be MeViS's.
+(``mask_dict.pkl``). LV-VIS as UniPixel's loader reads it: one file of expressions, one of tracks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Layout:
     masks: str
     frames: str
     page: str
+    foreground: str = ""  # pixels of any object, by video
     ordered: bool = False  # numbers of expressions run over sorted names, not the file's order
 
 
@@ -51,6 +53,7 @@ LAYOUTS: Mapping[str, Layout] = {
         masks="mask_dict.json",
         frames="JPEGImages",
         page="https://github.com/cilinyan/VISA says where to get it.",
+        foreground="mask_dict_foreground.json",
     ),
     "ref_sav": Layout(
         folder="ref_sav",
@@ -61,8 +64,8 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
     "lvvis": Layout(
         folder="lvvis",
-        meta="{split}/meta_expressions.json",
-        masks="{split}/mask_dict.json",
+        meta="meta_expressions.json",
+        masks="mask_dict.json",
         frames="{split}/JPEGImages",
         page="https://github.com/haochenheheda/LVVIS says where to get it.",
     ),
@@ -129,8 +132,9 @@ def open_expressions(root: Path | str, dataset: str, split: str) -> LazySamples:
         masks=masks,
         tracks=_tracks(masks) if masks.is_file() else None,
         page=layout.page,
+        foreground=base / layout.foreground if layout.foreground else None,
     )
-    return LazySamples(maker.name, rows, maker.sample, maker.labels)
+    return LazySamples(maker.name, rows, maker.sample, maker.labels, maker.any_object)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +146,7 @@ class _Clips:
     masks: Path
     tracks: Mapping[str, Any] | None
     page: str
+    foreground: Path | None = None
 
     def sample(self, row: Expression) -> Sample:
         """Return the sample of an expression."""
@@ -168,6 +173,30 @@ class _Clips:
                     pixels = Mask.from_rle(rle).pixels
                     self._check(pixels.shape == size, row, f"masks of {size}, got {pixels.shape}")
                     frame += pixels
+        return total
+
+    def any_object(self, row: Expression) -> np.ndarray:
+        """Return the pixels of any object, bool (T, H, W), as ReVOS's robustness asks for.
+
+        Raises:
+            DataError: the data set has no such file, or one without this video.
+        """
+        if self.foreground is None or not self.foreground.is_file():
+            name = self.foreground.name if self.foreground else "foreground"
+            raise DataError(f"{name}: expected in {self.masks.parent}, got none. {self.page}")
+        size = open_frames(self.frames / row.video, row.frames[:1], RATE, self.page)[0].size
+        where = f"{self.foreground}: {row.video}"
+        known = _foreground(self.foreground, self.foreground.stat().st_mtime_ns)
+        entry = field(known, row.video, dict, str(self.foreground))
+        track = field(entry, "masks_rle", list, where)
+        self._check(len(track) >= len(row.frames), row, f"a foreground of {len(row.frames)} frames")
+        total = np.zeros((len(row.frames), *size), dtype=bool)
+        for frame, rles in zip(total, track, strict=False):
+            for rle in rles if isinstance(rles, list) else [rles]:
+                if rle is not None:
+                    pixels = Mask.from_rle(rle).pixels
+                    self._check(pixels.shape == size, row, f"masks of {size}, got {pixels.shape}")
+                    frame |= pixels
         return total
 
     def _answer(self, row: Expression) -> GroundedAnswer:
@@ -228,6 +257,13 @@ def _expressions(meta: Path, by_number: bool, ordered: bool) -> Iterator[Express
             tracks=tuple(map(str, tracks)),
             kind=KINDS[kind] if kind in (0, 1) else "",
         )
+
+
+@lru_cache(maxsize=1)
+def _foreground(path: Path, changed: int) -> dict[str, Any]:
+    """Return the file as of its last change."""
+    found: dict[str, Any] = read_json(path, dict)
+    return found
 
 
 def _tracks(path: Path) -> dict[str, Any]:

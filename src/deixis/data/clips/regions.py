@@ -23,6 +23,7 @@ from deixis.structures.prompts import Box, Point, Prompt, Region
 from deixis.structures.samples import Question, Sample
 
 PAGE = "https://github.com/DAMO-NLP-SG/VideoRefer says where to get it."
+ASKED = "Please only give the best option."
 PROMPTS = ("region", "point", "box", "mixed")
 
 
@@ -81,10 +82,9 @@ class _Regions:
             for number, one in enumerate(field(entry, "annotation", list, where), start=1)
         ]
         prompts = self._prompts(index, entry, objects, where)
-        text = entry.get("Question")
         return Sample(
             images=images,
-            question=Question(text=_question(text, len(objects)), prompts=tuple(prompts)),
+            question=Question(text=_question(entry, len(objects)), prompts=tuple(prompts)),
             answer=self._answer(entry, objects, where),
             id=str(entry.get("id", index)),
             source=self.name,
@@ -160,12 +160,15 @@ class _Regions:
         )
 
 
-def _question(text: Any, objects: int) -> str:
-    """Return a question whose objects are named as prompts are, [1], [2] ..."""
+def _question(entry: Any, objects: int) -> str:
+    """Return a question whose objects are named as prompts are, [1], [2] ..., and its options."""
+    text = entry.get("Question")
     if not isinstance(text, str):
         named = " and ".join(f"[{number}]" for number in range(1, objects + 1))
         return f"Describe {named} in the video."
-    return re.sub(r"<object(\d+)>\s*(?:<region>)?", r"[\1]", text)
+    options = entry.get("options")
+    lines = [text, *map(str, options), ASKED] if isinstance(options, list) else [text]
+    return re.sub(r"<object(\d+)>\s*(?:<region>)?", r"[\1]", "\n".join(lines))
 
 
 def _pointing(way: str, frame: int, mask: Mask, number: int) -> Prompt:

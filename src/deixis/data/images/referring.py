@@ -88,13 +88,25 @@ class References:
         """Return the box (x, y, width, height) of a reference's only annotation, else None."""
         if len(reference.annotation_ids) != 1:
             return None
-        box = self.instances.annotation(reference.annotation_ids[0]).get("bbox")
-        if not isinstance(box, list) or len(box) != 4:
-            raise DataError(
-                f"{self.instances.path}: annotation {reference.annotation_ids[0]}: expected a "
-                f"bbox [x, y, width, height], got {box}."
-            )
-        return tuple(float(value) for value in box)
+        return self.boxes(reference)[0]
+
+    def boxes(self, reference: Reference) -> list[tuple[float, ...]]:
+        """Return the boxes (x, y, width, height) of a reference's annotations.
+
+        Raises:
+            DataError: an annotation is missing, or has no box.
+        """
+        found = []
+        for key in reference.annotation_ids:
+            box: Any = self.instances.annotation(key).get("bbox")
+            numbers = isinstance(box, list) and all(type(v) in (int, float) for v in box)
+            if not numbers or len(box) != 4:
+                raise DataError(
+                    f"{self.instances.path}: annotation {key}: expected a bbox "
+                    f"[x, y, width, height], got {box}."
+                )
+            found.append(tuple(float(value) for value in box))
+        return found
 
     def _belongs(self, mine: str, asked: str) -> bool:
         if asked == "test" and not self.general:
@@ -139,7 +151,7 @@ def open_referring(
     name = f"{'multi' if together else ''}{dataset}/{split}"
     images = folder / (CLEF_IMAGES if dataset == "refclef" else COCO_IMAGES)
     maker = _Maker(name, source, images)
-    return LazySamples(name, chunks, maker.sample, maker.labels)
+    return LazySamples(name, chunks, maker.sample, maker.labels, maker.boxes)
 
 
 @dataclass(frozen=True)
@@ -168,6 +180,10 @@ class _Maker:
     def labels(self, rows: Sequence[tuple[Reference, int]]) -> np.ndarray:
         """Return the maps (N, H, W) of some sentences, polygons added up."""
         return np.stack([self.source.map(ref) for ref, _ in rows])
+
+    def boxes(self, rows: Sequence[tuple[Reference, int]]) -> list[tuple[float, ...]]:
+        """Return the boxes (x, y, width, height) of all annotations of some sentences."""
+        return [box for ref, _ in rows for box in self.source.boxes(ref)]
 
 
 def _single(rows: Sequence[tuple[Reference, int]]) -> Iterator[Sequence[tuple[Reference, int]]]:

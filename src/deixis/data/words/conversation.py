@@ -1,16 +1,16 @@
 """Instruction data in words: LLaVA-Instruct and VideoGPT+, one turn of a conversation a sample.
 
-A file is a list of ``{id, image | video, conversations: [{from: human | gpt, value}]}``. VideoGPT+
-is assumed to keep that form with ``video`` in place of ``image``, as UniPixel's loader reads it.
+A file is a list of ``{id, image | video, conversations: [{from: human | gpt, value}]}``. Read in
+UniPixel's loader: ``general/llava_v1_5_mix665k_with_videogpt_plus_576k.json`` holds both sets,
+pictures are below ``llava_instruct``, videos below ``videogpt_plus``.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deixis.data.annotations.coco import read_json
+from deixis.data.annotations.index import read_record, record_rows
 from deixis.data.annotations.rows import LazySamples, field
 from deixis.errors import DataError
 from deixis.structures.answers import GroundedAnswer
@@ -20,28 +20,21 @@ from deixis.structures.samples import Question, Sample
 PAGE = "https://github.com/haotian-liu/LLaVA says where to get it."
 LLAVA = "llava_dataset/llava_instruct_150k.json"
 LLAVA_IMAGES = "coco/train2017"
+VIDEOGPT_PLUS = "general/llava_v1_5_mix665k_with_videogpt_plus_576k.json"
 MARK = re.compile(r"\s*<(?:image|video)>\s*")  # where pictures stand in the text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One question and its answer, of a conversation about a picture or a clip."""
-
-    key: str
-    source: str
-    question: str
-    answer: str
+WHO = ("human", "gpt")
 
 
 def open_conversations(
-    root: Path | str, file: str = LLAVA, images: str = LLAVA_IMAGES
+    root: Path | str, file: str = LLAVA, images: str = LLAVA_IMAGES, videos: str | None = None
 ) -> LazySamples:
     """Open conversations, in the order of the file; every turn is a sample of its own.
 
     Args:
         root: the folder of the data sets.
         file: below the root.
-        images: the folder of pictures or clips, below the root.
+        images: the folder of pictures, below the root.
+        videos: the folder of clips, below the root; None: that of the pictures.
 
     Raises:
         DataError: the file is missing or broken; conversations without pictures are left out.
@@ -49,8 +42,9 @@ def open_conversations(
     path = Path(root) / file
     if not path.is_file():
         raise DataError(f"{path.name}: expected in {path.parent}, got none. {PAGE}")
-    maker = _Conversations(path.stem, Path(root) / images)
-    return LazySamples(path.stem, tuple(_turns(path)), maker.sample)
+    clips = images if videos is None else videos
+    maker = _Conversations(path.stem, path, Path(root) / images, Path(root) / clips)
+    return LazySamples(path.stem, record_rows(path, "conversations", _turns), maker.sample)
 
 
 @dataclass(frozen=True)
@@ -58,41 +52,49 @@ class _Conversations:
     """Makes samples of turns."""
 
     name: str
-    folder: Path
+    path: Path
+    images: Path
+    videos: Path
 
-    def sample(self, row: Turn) -> Sample:
-        """Return the sample of a turn."""
-        path = self.folder / row.source
-        if not path.exists():
-            raise DataError(f"{row.source}: expected in {self.folder}, got none. {PAGE}")
+    def sample(self, row: Any) -> Sample:
+        """Return the sample of a turn, given as `record_rows` has it."""
+        start, stop, number, index = (int(value) for value in row)
+        entry = read_record(self.path, start, stop)
+        said = [
+            _said(entry["conversations"][2 * number + k], who, f"{self.path}:{index}")
+            for k, who in enumerate(WHO)
+        ]
         return Sample(
-            images=open_images([path]),
-            question=Question(text=row.question),
-            answer=GroundedAnswer(text=row.answer),
-            id=row.key,
+            images=open_images([self._file(entry)]),
+            question=Question(text=said[0]),
+            answer=GroundedAnswer(text=said[1]),
+            id=f"{entry.get('id', index)}/{number}",
             source=self.name,
             type="conversation",
         )
 
-
-def _turns(path: Path) -> Iterator[Turn]:
-    for index, entry in enumerate(read_json(path, list)):
-        where = f"{path}:{index}"
-        said = field(entry, "conversations", list, where)
+    def _file(self, entry: Any) -> Path:
+        folder = self.images if entry.get("image") else self.videos
         source = entry.get("image") or entry.get("video")
-        if source is None:
-            continue
-        if not isinstance(source, str) or len(said) % 2:
-            raise DataError(
-                f"{where}: expected a picture's name and turns in pairs, got {source!r} and "
-                f"{len(said)} turns."
-            )
-        for number in range(0, len(said), 2):
-            question, answer = (
-                _said(said[number + k], who, where) for k, who in enumerate(("human", "gpt"))
-            )
-            key = f"{entry.get('id', index)}/{number // 2}"
-            yield Turn(key=key, source=source, question=question, answer=answer)
+        if not (folder / source).exists():
+            raise DataError(f"{source}: expected in {folder}, got none. {PAGE}")
+        return folder / source
+
+
+def _turns(entry: Any, where: str) -> int:
+    """Return how many turns a conversation has; 0 where it is not about a picture."""
+    said = field(entry, "conversations", list, where)
+    source = entry.get("image") or entry.get("video")
+    if source is None:
+        return 0
+    if not isinstance(source, str) or len(said) % 2:
+        raise DataError(
+            f"{where}: expected a picture's name and turns in pairs, got {source!r} and "
+            f"{len(said)} turns."
+        )
+    for number, turn in enumerate(said):
+        _said(turn, WHO[number % 2], where)
+    return len(said) // 2
 
 
 def _said(turn: Any, who: str, where: str) -> str:

@@ -204,7 +204,7 @@ class PixelLMProcessor:
         number = {key: index for index, key in enumerate(sets)}
         rows, masks = [], []
         for sample in samples:
-            row, own = self._written(sample, with_truth=with_truth)
+            row, own = self.taught(sample) if with_truth else (self._asked(sample), [])
             rows.append(row)
             masks += own
         return self.collate(
@@ -214,12 +214,18 @@ class PixelLMProcessor:
             masks=masks if with_truth else None,
         )
 
-    def _written(self, sample: Sample, *, with_truth: bool) -> tuple[Row, list[Tensor]]:
-        """Return a sample's row, and with its answer the masks of its targets."""
-        if not with_truth:
-            ids = self.question(sample.question.text)
-            _check_length(len(ids), self.config.most_question)
-            return Row(ids=ids, labels=[IGNORED] * len(ids)), []
+    def _asked(self, sample: Sample) -> Row:
+        ids = self.question(sample.question.text)
+        _check_length(len(ids), self.config.most_question)
+        return Row(ids=ids, labels=[IGNORED] * len(ids))
+
+    def taught(self, sample: Sample) -> tuple[Row, list[Tensor]]:
+        """Return a sample's row with its answer, and the masks (H, W) bool of its groups.
+
+        Raises:
+            DataError: several images, or prompts.
+        """
+        _check_sample(sample)
         answer = sample.answer or GroundedAnswer(text="")
         row, order = self.answered(sample.question.text, answer)
         size = sample.images[0].size

@@ -36,10 +36,12 @@ class PixelLMTruth:
     Attributes:
         labels: (B, N) the token where it is to be learned, IGNORED elsewhere.
         masks: for each target the true mask (H, W) bool in the pixels of its image.
+        dropped: targets that were cut off with the ends of rows that are too long.
     """
 
     labels: Tensor
     masks: tuple[Tensor, ...]
+    dropped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from deixis.errors import ConfigError
 from deixis.extras import require
@@ -38,6 +38,29 @@ def add_adapters(
     )
     inject_adapter_in_model(config, module)
     module.train(module.training)  # new parts begin in training, whatever the rest is in
+
+
+def merged_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a module as if its adapters were merged; the module stays as it is.
+
+    Raises:
+        MissingExtra: peft is not installed.
+    """
+    require("peft", extra="train")
+    from peft.tuners.lora import LoraLayer
+
+    tensors = dict(module.state_dict())
+    for name, part in module.named_modules():
+        if not isinstance(part, LoraLayer):
+            continue
+        for key in [key for key in tensors if key.startswith(f"{name}.")]:
+            del tensors[key]
+        base = part.get_base_layer()
+        tensors |= {f"{name}.{key}": value for key, value in base.state_dict().items()}
+        for adapter in part.active_adapters:
+            change = part.get_delta_weight(adapter).detach()  # type: ignore[operator]
+            tensors[f"{name}.weight"] = tensors[f"{name}.weight"] + change
+    return tensors
 
 
 def merge_adapters(module: nn.Module) -> int:

@@ -76,7 +76,7 @@ class DenseObjective:
     def collate(self, scenes: Sequence[Scene]) -> DenseBatch:
         """Turn renderings into labels, a few frames of every clip."""
         rows = [
-            self._labels(view, rendering)
+            pixel_labels(view, rendering)
             for scene in scenes
             for view, rendering in _some([*zip(scene.world.views, scene.renderings, strict=True)])
         ]
@@ -87,28 +87,6 @@ class DenseObjective:
             centre=stacked["centre"],
             looks=stacked["looks"],
         )
-
-    def _labels(self, view: Any, rendering: Any) -> dict[str, np.ndarray]:
-        """Look up every pixel's words by the id of its thing."""
-        size = 1 + max((p.thing.id for p in view.placed), default=0)
-        table = {kind: np.zeros(size, np.uint8) for kind in ("category", "pattern", "size")}
-        centre, looks = np.zeros((2, size), np.float32), np.zeros(size, np.int64)
-        for placed in view.placed:
-            thing, index = placed.thing, placed.thing.id
-            table["category"][index] = 1 + _CATEGORY[thing.category]
-            table["pattern"][index] = 1 + PATTERNS.index(thing.pattern)
-            table["size"][index] = 2 if placed.large else 1
-            centre[:, index] = placed.x / view.width, placed.y / view.height
-            looks[index] = 1 + _looks_number(thing)
-        ids = rendering.things
-        return {
-            "pixels": rendering.pixels,
-            "part": rendering.parts,
-            "colour": rendering.colours,
-            "centre": centre[:, ids],
-            "looks": looks[ids],
-            **{kind: values[ids] for kind, values in table.items()},
-        }
 
     def __call__(self, model: Any, batch: DenseBatch) -> dict[str, Tensor]:
         _, maps = model.vision.dense(batch.pixels)
@@ -176,6 +154,29 @@ OBJECTIVES: dict[str, Any] = {"dense": DenseObjective, "answer": AnswerObjective
 
 _CATEGORY = {category.name: index for index, category in enumerate(CATEGORIES)}
 _COLOUR = {name: index for index, name in enumerate(COLOURS)}
+
+
+def pixel_labels(view: Any, rendering: Any) -> dict[str, np.ndarray]:
+    """Look up every pixel's words by the id of its thing."""
+    size = 1 + max((p.thing.id for p in view.placed), default=0)
+    table = {kind: np.zeros(size, np.uint8) for kind in ("category", "pattern", "size")}
+    centre, looks = np.zeros((2, size), np.float32), np.zeros(size, np.int64)
+    for placed in view.placed:
+        thing, index = placed.thing, placed.thing.id
+        table["category"][index] = 1 + _CATEGORY[thing.category]
+        table["pattern"][index] = 1 + PATTERNS.index(thing.pattern)
+        table["size"][index] = 2 if placed.large else 1
+        centre[:, index] = placed.x / view.width, placed.y / view.height
+        looks[index] = 1 + _looks_number(thing)
+    ids = rendering.things
+    return {
+        "pixels": rendering.pixels,
+        "part": rendering.parts,
+        "colour": rendering.colours,
+        "centre": centre[:, ids],
+        "looks": looks[ids],
+        **{kind: values[ids] for kind, values in table.items()},
+    }
 
 
 def _looks_number(thing: Any) -> int:

@@ -1,11 +1,12 @@
 """What Deixis' own runs are made of: its presets, objectives and scenes, and the words they use."""
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from deixis.config import Start, TrainRun, expected_one_of, pick
 from deixis.data.mixture import Draw
@@ -73,7 +74,7 @@ def build_model(run: TrainRun, folder: Path) -> tuple[DeixisModel, Processor]:
     return model, processor
 
 
-def take_over(model: DeixisModel, start: Start) -> None:
+def take_over(model: PreTrainedModel, start: Start) -> None:
     """Copy those weights of a trained model into a new one that fit the patterns.
 
     Raises:
@@ -109,15 +110,18 @@ def finish(folder: Path, new: Path) -> dict[str, float]:
     return found
 
 
-def make_config(preset: str, overrides: dict[str, Any]) -> DeixisConfig:
+def make_config(
+    preset: str, overrides: dict[str, Any], presets: Mapping[str, Callable[[], Any]] = PRESETS
+) -> Any:
     """Return the config of a preset with some values changed.
 
     Raises:
         ConfigError: an unknown preset or key.
     """
-    values = pick(PRESETS, preset, "model")().to_dict()
+    config = pick(presets, preset, "model")()
+    values = config.to_dict()
     _override(values, overrides, "model_overrides")
-    return DeixisConfig.from_dict(values)
+    return type(config).from_dict(values)
 
 
 def texts() -> Iterator[str]:

@@ -1,0 +1,237 @@
+"""The objectives of PixelLM's stages: words of patches first, then answers, then the paper's stage.
+
+Shapes: L levels, I images, H canvas side, g patches along a side, s labels along a patch,
+E CLIP's width, T directions.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deixis.errors import ConfigError
+from deixis.models.deixis_config import scene_words
+from deixis.models.pixellm_vision import clip_levels, patch_mask
+from deixis.processing.batch import moved
+from deixis.processing.pixellm import PixelLMProcessor, place_image
+from deixis.processing.pixellm_batch import PixelLMBatch
+from deixis.processing.pixellm_lessons import Lesson, named_lessons, own_lesson, teach
+from deixis.scenes.questions import Scene
+from deixis.structures.placement import Placement
+from deixis.training.objective import pixel_labels
+from deixis.training.pixellm_objective import PixelLMObjective
+from deixis.training.pixellm_recipe import PIXELLM, learning, published_parts, text_room
+
+logger = logging.getLogger("deixis.training")
+
+FINE = 4  # labels along a side of a patch
+WISHED, NAMED = 0.25, 0.25  # shares of own questions that wish for masks; of scenes asked by names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatchBatch:
+    """Images and what every patch of them shows.
+
+    Attributes:
+        pixels: (I, 3, H, H) normalised.
+        resized: (I, 2) height and width of each image on its canvas.
+        words: kind -> (I, g * s, g * s) 1 + index of the word, 0 for none.
+    """
+
+    pixels: Tensor
+    resized: Tensor
+    words: Mapping[str, Tensor]
+
+    def to(self, device: torch.device | str) -> "PatchBatch":
+        """Return the batch with its tensors on a device."""
+        words = {kind: ids.to(device) for kind, ids in self.words.items()}
+        return moved(PatchBatch(pixels=self.pixels, resized=self.resized, words=words), device)
+
+
+class PatchObjective:
+    """Teaches CLIP's kept layers what a patch shows and which of its pixels are of things.
+
+    Stands in for pre-trained CLIP. A word is a fixed random direction in the states, so that the
+    model has no weight that only this stage needs.
+    """
+
+    weights: Mapping[str, float] = {
+        "category": 1.0,
+        "colour": 0.5,
+        "pattern": 0.5,
+        "size": 0.5,
+        "part": 1.0,
+        "inside": 1.0,
+    }
+
+    def __init__(self, processor: PixelLMProcessor) -> None:
+        config = processor.config
+        self.canvas, self.grid = config.canvas, config.grid
+        self.layers = tuple(config.feature_layers)
+        self.sizes = {kind: 1 + len(names) for kind, names in scene_words().items()}
+        total = sum(self.sizes.values()) + FINE**2
+        dice = torch.Generator().manual_seed(0)
+        empty = torch.empty(total, config.vision_config.hidden_size)
+        self.directions = nn.init.orthogonal_(empty, generator=dice)  # (T, E)
+
+    def collate(self, scenes: Sequence[Scene]) -> PatchBatch:
+        """Place the pictures on their canvas, and their labels with them."""
+        pixels, resized = [], []
+        words: dict[str, list[np.ndarray]] = {kind: [] for kind in self.sizes}
+        for scene in scenes:
+            frame = scene.samples[0].images[0]
+            placed, placement = place_image(frame, self.canvas)
+            labels = pixel_labels(scene.world.views[0], scene.renderings[0])
+            pixels.append(placed)
+            resized.append(placement.resized)
+            for kind, found in words.items():
+                found.append(self._placed(labels[kind], placement))
+        return PatchBatch(
+            pixels=torch.stack(pixels),
+            resized=torch.tensor(resized),
+            words={kind: torch.from_numpy(np.stack(found)) for kind, found in words.items()},
+        )
+
+    def _placed(self, labels: np.ndarray, placement: Placement) -> np.ndarray:
+        """Sample labels (H, W) of an image at every fine cell of its canvas."""
+        side = self.grid * FINE
+        centres = (np.arange(side) + 0.5) * self.canvas / side
+        ways = []
+        for axis in (0, 1):
+            scaled = centres * placement.original[axis] / placement.resized[axis]
+            ways.append(scaled.astype(int)[centres < placement.resized[axis]])
+        whole = np.zeros((side, side), dtype=np.int64)
+        whole[: len(ways[0]), : len(ways[1])] = labels[np.ix_(*ways)]
+        return whole
+
+    def __call__(self, model: Any, batch: PatchBatch) -> dict[str, Tensor]:
+        held = patch_mask(batch.resized, self.canvas, self.grid)
+        states = clip_levels(model.vision, batch.pixels, held, self.layers)  # (L, I, P, E)
+        logits = (states @ self.directions.to(states).T).float()  # (L, I, P, T)
+        *scores, inside = logits.split([*self.sizes.values(), FINE**2], dim=-1)
+        things = _cells(batch.words["category"] > 0, self.grid).float()  # (I, P, s * s)
+        weight = (0.3 + things.mean(-1)) * held.flatten(1)
+        weight = weight / weight.sum() / len(logits)
+        parts = {}
+        for kind, score in zip(self.sizes, scores, strict=True):
+            wanted = _cells(batch.words[kind], self.grid)  # (I, P, s * s)
+            index = wanted.expand(len(logits), *wanted.shape)
+            loss = -score.log_softmax(-1).gather(-1, index).mean(-1)  # (L, I, P)
+            parts[kind] = (loss * weight).sum()
+        border = F.binary_cross_entropy_with_logits(
+            inside, things.expand_as(inside), reduction="none"
+        )
+        parts["inside"] = (border.mean(-1) * weight).sum()
+        return {name: part * self.weights[name] for name, part in parts.items()}
+
+
+class AnswerObjective:
+    """Teaches questions and answers with the published losses; the refinement weighs 0 as published
+    and 2 as in the paper."""
+
+    weights: Mapping[str, float] = PIXELLM.losses
+
+    def __init__(self, processor: PixelLMProcessor) -> None:
+        self.processor = processor
+        self.dropped = 0  # targets cut off so far
+
+    def collate(self, scenes: Sequence[Scene]) -> PixelLMBatch:
+        """Write every scene's questions: in their own words, or by names as the recipe deals them.
+
+        Raises:
+            DataError: a sample that PixelLM cannot read.
+        """
+        lessons = [lesson for scene in scenes for lesson in self._lessons(scene)]
+        return teach(self.processor, lessons, most=text_room(self.processor.config))
+
+    def _lessons(self, scene: Scene) -> list[Lesson]:
+        samples = scene.samples
+        random = Random(f"{samples[0].id}/{samples[0].question.text}")
+        if random.random() < NAMED:
+            dealt = named_lessons(
+                self.processor, samples, random, questions=len(samples), targets=PIXELLM.targets
+            )
+            if dealt:
+                return dealt
+        wished = [random if random.random() < WISHED else None for _ in samples]
+        return [own_lesson(self.processor, *pair) for pair in zip(samples, wished, strict=True)]
+
+    def __call__(self, model: Any, batch: PixelLMBatch) -> dict[str, Tensor]:
+        assert batch.truth is not None
+        self._count(batch.truth.dropped)
+        refine = self.weights["refinement"] > 0
+        losses = PixelLMObjective(text=1.0, bce=1.0, dice=1.0, refine=refine)
+        parts = losses(model(batch), batch)
+        return {name: part * self.weights[name] for name, part in parts.items()}
+
+    def _count(self, dropped: int) -> None:
+        """Count what was cut off, and say so, more and more rarely."""
+        before, self.dropped = self.dropped, self.dropped + dropped
+        if before.bit_length() != self.dropped.bit_length():
+            logger.info("targets of samples too long, cut off and left out: %d", self.dropped)
+
+
+class PaperObjective(AnswerObjective):
+    """The paper's stage: the same losses, and exactly the published parts may learn."""
+
+    def __init__(self, processor: PixelLMProcessor) -> None:
+        super().__init__(processor)
+        self.checked = False
+
+    def __call__(self, model: Any, batch: PixelLMBatch) -> dict[str, Tensor]:
+        """Return the parts of the loss.
+
+        Raises:
+            ConfigError: other parameters learn than those that the paper's stage trains.
+        """
+        if not self.checked:
+            check_published_parts(model)
+            self.checked = True
+        return super().__call__(model, batch)
+
+
+def check_published_parts(model: nn.Module) -> None:
+    """Check that exactly the parts of the published stage learn, with the neck or without it.
+
+    Raises:
+        ConfigError: names a parameter that learns and should not, or the other way round.
+    """
+    own = learning(model)
+    names = [name for name, _ in model.named_parameters()]
+    wanted = {
+        neck: {
+            name
+            for name in names
+            if any(fnmatchcase(name, one.name) for one in published_parts(neck=neck))
+        }
+        for neck in (True, False)
+    }
+    if own in wanted.values():
+        return
+    surplus, missing = sorted(own - wanted[True]), sorted(wanted[False] - own)
+    said = f"{surplus[0]} learning too" if surplus else f"{(missing or ['a part'])[0]} frozen"
+    raise ConfigError(
+        f"train: expected exactly the {len(wanted[True])} parameters of the paper's stage to learn "
+        f"({len(wanted[False])} without neck and prompts), got {len(own)}, {said}. "
+        f"Name {', '.join(one.name for one in published_parts())}."
+    )
+
+
+def _cells(fine: Tensor, grid: int) -> Tensor:
+    """Return (I, P, s * s) of labels (I, g * s, g * s)."""
+    cells = fine.unflatten(2, (grid, -1)).unflatten(1, (grid, -1))  # (I, g, s, g, s)
+    return cells.permute(0, 1, 3, 2, 4).flatten(3).flatten(1, 2)
+
+
+OBJECTIVES: dict[str, Any] = {
+    "patches": PatchObjective,
+    "answer": AnswerObjective,
+    "paper": PaperObjective,
+}

@@ -83,7 +83,9 @@ def ask(
 
 @app.command("eval")
 def evaluate(
-    benchmark: Annotated[str, typer.Argument(metavar="scenes:TASK", help="Or data:FILE.jsonl.")],
+    benchmark: Annotated[
+        str, typer.Argument(metavar="scenes:TASK", help="Or data:FILE.jsonl, or m4seg.")
+    ],
     model: Model = "deixis-tiny",
     count: Count = 500,
     seed: Seed = 0,
@@ -93,6 +95,7 @@ def evaluate(
     baseline: Annotated[
         str | None, typer.Option(help="shuffle or random: what luck gives.")
     ] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder of m4seg.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions asked at once.")] = 16,
     device: Device = None,
     dtype: Dtype = None,
@@ -109,6 +112,7 @@ def evaluate(
         split=split,
         pictures=pictures,
         baseline=baseline,
+        root=root,
     )
 
 

@@ -22,6 +22,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "refer": ("giou",),
     "many": ("giou",),
     "multi": ("miou", "image_accuracy"),
+    "multi-words": ("miou", "image_accuracy"),
     "absent": ("n_acc", "t_acc"),
     "region": ("answer_accuracy",),
     "clip": ("jf",),
@@ -29,6 +30,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "plain": ("answer_accuracy",),
     "compose": ("giou",),
 }
+IN_FOLDERS = ("m4seg",)  # benchmarks whose files a person brings
 PAINTED_SEED = 2**40  # worlds for the pictures that training draws
 
 
@@ -52,8 +54,13 @@ def measure(
     split: str,
     pictures: int,
     baseline: str | None,
+    root: Path | None = None,
 ) -> None:
-    """Evaluate a model, or a baseline in its place, and show the report as a table."""
+    """Evaluate a model, or a baseline in its place, and show the report as a table.
+
+    Raises:
+        ConfigError: a folder for a benchmark that has none, or none for one that needs it.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -63,11 +70,21 @@ def measure(
 
     out = settings.out
     check_settings(settings.device, settings.dtype, out.parent if out else None)
-    benchmark = open_benchmark(name, count=count, seed=seed, split=split)
+    if (root is not None) != (name in IN_FOLDERS):
+        raise ConfigError(
+            f"--root: expected with {', '.join(IN_FOLDERS)} and with nothing else, got "
+            f'{root or "none"} with "{name}". Give the folder of the data set.'
+        )
+    if root is not None:
+        from deixis.evaluation import m4seg
+
+        benchmark = m4seg.open_benchmark(root, split, count=count)
+    else:
+        benchmark = open_benchmark(name, count=count, seed=seed, split=split)
     reasoner = make_baseline(baseline, benchmark) if baseline else _load(settings)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task("", total=count)
+        row = bar.add_task("", total=len(benchmark.samples))
         report = evaluate(
             reasoner,
             benchmark,
@@ -132,12 +149,15 @@ def judge(model: Path, settings: Judging) -> dict[str, float]:
 
 def paint(model: Path, settings: Judging | None) -> Image.Image:
     """Return a sheet with one answer of each task."""
+    from deixis.evaluation.benchmarks import SceneSamples
     from deixis.reasoning.reasoner import load
-    from deixis.scenes.questions import make_sample
+    from deixis.scenes.questions import TASKS
     from deixis.viz.overlay import contact_sheet
 
-    tasks = settings.tasks if settings else tuple(HEADLINES)
-    samples = [make_sample("val", task, PAINTED_SEED, 0) for task in tasks]
+    tasks = settings.tasks if settings else TASKS
+    samples = [
+        SceneSamples(task=task, split="val", seed=PAINTED_SEED, length=1)[0] for task in tasks
+    ]
     answers = load(model).answer_batch([sample.without_answer() for sample in samples])
     return contact_sheet(samples, answers, columns=3, titles=tasks)
 

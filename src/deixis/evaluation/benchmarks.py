@@ -3,15 +3,29 @@
 ``scenes:TASK`` draws scenes, ``data:PATH`` reads our own JSONL files.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from deixis.config import pick
 from deixis.data.reader import JsonlReader
 from deixis.errors import ConfigError
+from deixis.metrics.sums import Tally
 from deixis.scenes.questions import make_sample
+from deixis.structures.answers import GroundedAnswer
 from deixis.structures.samples import Sample
+
+Score = Callable[[GroundedAnswer, GroundedAnswer], Tally]  # of a true and a predicted answer
+
+
+class Counts(Protocol):
+    """Tallies samples in one protocol, and turns tallies into figures."""
+
+    def measure(self, index: int, sample: Sample, predicted: GroundedAnswer) -> Tally: ...
+
+    def result(self, tally: Tally) -> dict[str, float]: ...
+
+    def overall(self) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,20 +35,30 @@ class Task:
     Attributes:
         measures: names from `deixis.metrics.tally.MEASURES`.
         reordered: whether questions are asked again about the images in another order.
+        score: tallies a sample in its own way; then measures only say what it gives.
+        notes: what a reader of the report must know about the measures.
+        counts: tallies a sample in a published protocol, and returns the figures of tallies.
     """
 
     measures: tuple[str, ...]
     reordered: bool = False
+    score: Score | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    counts: Counts | None = None
 
 
 REFERRING = Task(measures=("giou", "ciou", "recall"))
+MULTI = Task(
+    measures=("giou", "ciou", "miou", "recall", "image_accuracy", "answer_accuracy"),
+    reordered=True,
+)
+WORDS_ONLY = "-words"  # behind a scene task: questions that point give way to others
+APART, TRIES = 1 << 50, 64  # index distance to the world that is asked about instead; how often
 BENCHMARKS: Mapping[str, Task] = {
     "scenes:refer": REFERRING,
     "scenes:many": Task(measures=("giou", "ciou", "miou", "recall")),
-    "scenes:multi": Task(
-        measures=("giou", "ciou", "miou", "recall", "image_accuracy", "answer_accuracy"),
-        reordered=True,
-    ),
+    "scenes:multi": MULTI,
+    "scenes:multi-words": MULTI,  # without questions that point, which PRIMA cannot read
     "scenes:absent": Task(measures=("giou", "ciou", "recall", "n_acc", "t_acc", "presence_ece")),
     "scenes:region": Task(measures=("answer_accuracy", "giou_where_targets", "ciou", "recall")),
     "scenes:clip": Task(measures=("j", "f")),
@@ -76,7 +100,13 @@ class SceneSamples(Sequence[Sample]):
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < self.length:
             raise IndexError(index)
-        return make_sample(self.split, self.task, self.seed, index)
+        task = self.task.removesuffix(WORDS_ONLY)
+        sample = make_sample(self.split, task, self.seed, index)
+        for attempt in range(1, TRIES if self.task != task else 1):
+            if not sample.question.prompts:
+                break
+            sample = make_sample(self.split, task, self.seed, index + attempt * APART)
+        return sample
 
 
 def open_benchmark(

@@ -22,6 +22,7 @@ from deixis.evaluation.benchmarks import Benchmark, open_benchmark
 from deixis.evaluation.gallery import Gallery
 from deixis.evaluation.journal import Journal, Row
 from deixis.evaluation.ordering import LIMIT, agree, another_order, is_symmetric, reordered
+from deixis.metrics.bootstrap import as_sums, from_sums, intervals
 from deixis.metrics.sums import UNIT, Tally
 from deixis.metrics.tally import measure
 from deixis.structures.answers import GroundedAnswer
@@ -148,11 +149,15 @@ class _Run:
     def report(self) -> dict[str, Any]:
         """Return everything that a reader needs to trust and to repeat the figures."""
         kinds = sorted(self.by_type.items())
+        counts = self.benchmark.task.counts
+        tallies = [from_sums(case["sums"]) for case in self.cases]
         setting = _configuration(self.reasoner, self.benchmark)
         seconds = sum(row["seconds"] for row in self.journal.rows.values())
         return {
-            "metrics": self.total.result(),
-            "by_type": {kind: tally.result() for kind, tally in kinds},
+            "metrics": self._result(self.total) | (counts.overall() if counts else {}),
+            "intervals": intervals(tallies, self._result),
+            "failures": self.total.failures(),
+            "by_type": {kind: self._result(tally) for kind, tally in kinds},
             "samples": self.total.samples,
             "configuration": {**setting, "reordered_samples": self.reordered},
             "versions": _versions(),
@@ -203,14 +208,26 @@ class _Run:
                 f"sample {sample.id or index}: expected a true answer, got none. "
                 f"Only questions with known answers can be evaluated."
             )
-        tally = measure(sample.images, sample.answer, predicted, self.benchmark.task.measures)
+        task = self.benchmark.task
+        if task.counts is not None:
+            tally = task.counts.measure(index, sample, predicted)
+        elif task.score is not None:
+            tally = task.score(sample.answer, predicted)
+        else:
+            tally = measure(sample.images, sample.answer, predicted, task.measures)
         self._add(sample, tally)
-        values = [value for name, value in tally.result().items() if name != "presence_ece"]
+        figures = self._result(tally)
+        values = [value for name, value in figures.items() if name != "presence_ece"]
         score = sum(values) / len(values) if values else 1.0
-        self.cases.append({"id": sample.id, "type": sample.type, "score": round(score, 4)})
+        case = {"id": sample.id, "type": sample.type, "score": round(score, 4)}
+        self.cases.append({**case, "sums": as_sums(tally)})
         self.gallery.offer(score, index, predicted)
         if len(self.symmetric) < LIMIT and self.benchmark.task.reordered and is_symmetric(sample):
             self.symmetric[index] = predicted
+
+    def _result(self, tally: Tally) -> dict[str, float]:
+        counts = self.benchmark.task.counts
+        return tally.result() if counts is None else counts.result(tally)
 
     def _said(self, key: str, sample: Sample) -> GroundedAnswer:
         """Take an answer from the journal, so that a run and a resumed one see the same."""
@@ -269,6 +286,7 @@ def _configuration(reasoner: Answerer, benchmark: Benchmark) -> dict[str, Any]:
     return {
         "benchmark": benchmark.name,
         "measures": list(benchmark.task.measures),
+        **benchmark.task.notes,
         "count": len(benchmark.samples),
         "seed": benchmark.seed,
         "split": benchmark.split,

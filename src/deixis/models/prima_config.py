@@ -304,6 +304,81 @@ def prima_tiny() -> PrimaConfig:
     )
 
 
+def prima_scenes() -> PrimaConfig:
+    """Six million weights, for our scenes of 128 pixels: what ``runs/prima_tiny.yaml`` trains."""
+    return PrimaConfig(
+        vision_config={
+            "hidden_size": 160,
+            "intermediate_size": 480,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 5,
+            "image_size": 112,
+            "patch_size": 14,
+            "initializer_range": 0.02,
+        },
+        qformer_config={
+            "vocab_size": 1000,
+            "hidden_size": 128,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "intermediate_size": 384,
+            "max_position_embeddings": 128,
+            "encoder_hidden_size": 160,
+        },
+        text_config={
+            **VICUNA,
+            "vocab_size": 1200,
+            "hidden_size": 192,
+            "intermediate_size": 512,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 6,
+            "max_position_embeddings": 1024,
+        },
+        sam_config=scenes_sam(),
+        num_queries=16,
+        relation_heads=4,
+        fuse_heads=4,
+        most_question=64,
+        most_tokens=640,
+        most_answer=120,
+        image_start_token=3,
+        image_end_token=4,
+        seg_token=5,
+        phrase_token=6,
+        phrase_end_token=7,
+    )
+
+
+def scenes_sam() -> dict[str, Any]:
+    """Return the values of a Segment Anything of 128 pixels, whose masks have 64 x 64 cells."""
+    return {
+        "vision_config": {
+            "hidden_size": 128,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "image_size": 128,
+            "patch_size": 8,
+            "window_size": 7,
+            "global_attn_indexes": [1, 3],
+            "output_channels": 64,
+            "num_pos_feats": 32,
+            "initializer_range": 0.02,
+        },
+        "prompt_encoder_config": {
+            "hidden_size": 64,
+            "image_size": 128,
+            "patch_size": 8,
+            "mask_input_channels": 8,
+        },
+        "mask_decoder_config": {
+            "hidden_size": 64,
+            "mlp_dim": 160,
+            "num_attention_heads": 4,
+            "iou_head_hidden_dim": 48,
+        },
+    }
+
+
 def tiny_sam() -> dict[str, Any]:
     """Return the values of a Segment Anything of 64 pixels and some 60 thousand weights."""
     return {

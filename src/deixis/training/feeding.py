@@ -50,6 +50,8 @@ class Workshop:
         tasks: what a mixture may name.
         judged: what a judge may name.
         finish: writes a trained model folder anew, with what it must know about itself.
+        publish: writes the model as it is used, where it trains with parts that only training
+            needs; ``save_pretrained`` if not given.
     """
 
     build: Callable[[TrainRun, Path], tuple[PreTrainedModel, Processor]]
@@ -58,6 +60,7 @@ class Workshop:
     tasks: tuple[str, ...]
     judged: tuple[str, ...]
     finish: Callable[[Path, Path], Mapping[str, float]] | None = None
+    publish: Callable[[PreTrainedModel, Path], None] | None = None
 
 
 class Steps(Dataset):

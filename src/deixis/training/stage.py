@@ -8,7 +8,7 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,7 @@ class Watchers:
 
     Attributes:
         folder: of the run; ``last/``, ``best/`` and ``pictures/`` are made there.
+        publish: writes the model into ``last/``; ``save_pretrained`` if not given.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Watchers:
     display: Display
     judge: Judge | None = None
     paint: Paint | None = None
+    publish: Callable[[PreTrainedModel, Path], None] | None = None
 
 
 class StageTrainer(Trainer):
@@ -211,7 +213,8 @@ class Watch(TrainerCallback):
 
     def _publish(self) -> None:
         with replacing(self.watchers.folder / "last") as folder:
-            self.trainer.trained.save_pretrained(folder)
+            publish = self.watchers.publish or PreTrainedModel.save_pretrained
+            publish(self.trainer.trained, folder)
             self.trainer.processor.save_pretrained(folder)
 
     def _judge(self, step: int, judge: Judge, settings: Judging) -> None:

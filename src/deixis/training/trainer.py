@@ -77,6 +77,7 @@ def train(
         out: where the folders of the runs are made; ``out/`` if not given.
         judge: scores a model folder; the best by its mean is kept in ``best/``.
         paint: draws what a model folder answers, for ``pictures/``.
+        workshop: what all runs are made of; that of each model's family if not given.
 
     Returns:
         The folder of the last run.
@@ -86,10 +87,6 @@ def train(
     """
     require("accelerate", extra="train")
     require("tensorboard", extra="train")
-    if workshop is None:
-        from deixis.training.recipes import deixis_workshop
-
-        workshop = deixis_workshop()
     runs = [load_run(path, overrides) for path in run_files]
     names = [run.name for run in runs]
     if not runs or len(set(names)) < len(names):
@@ -97,12 +94,22 @@ def train(
             f"train: expected run files, each with a name of its own, got {names}. Rename one."
         )
     folders = [Path(out or "out") / run.name for run in runs]
-    for run, folder in zip(runs, folders, strict=True):
-        check_names(run, workshop)
+    shops = [workshop or workshop_of(run.model) for run in runs]
+    for run, folder, shop in zip(runs, folders, shops, strict=True):
+        check_names(run, shop)
         check_folder(run, folder)
-    for run, folder in zip(runs, folders, strict=True):
-        train_run(run, folder, workshop, judge, paint)
+    for run, folder, shop in zip(runs, folders, shops, strict=True):
+        train_run(run, folder, shop, judge, paint)
     return folders[-1]
+
+
+def workshop_of(model: str) -> Workshop:
+    """Return the workshop of the family that a run's preset or folder belongs to."""
+    from deixis.training import pixellm, prima_workshop, recipes
+
+    if prima_workshop.makes(model):
+        return prima_workshop.prima_workshop()
+    return pixellm.pixellm_workshop() if pixellm.makes(model) else recipes.deixis_workshop()
 
 
 def train_run(
@@ -158,7 +165,9 @@ def _train_stage(job: _Job, stage: Stage, before: int, previous: Path | None) ->
             steps=steps,
             objective=weighted(job.workshop.objectives[stage.objective](job.processor), stage),
             processor=job.processor,
-            watchers=Watchers(job.folder, journal, display, job.judge, job.paint),
+            watchers=Watchers(
+                job.folder, journal, display, job.judge, job.paint, job.workshop.publish
+            ),
             seed=stage_seed(job.run.seed, stage.name),
         )
         if resume is None and previous is not None:

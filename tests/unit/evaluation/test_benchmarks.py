@@ -13,7 +13,7 @@ from deixis.structures.wire import sample_to_json, to_line
 
 
 def test_every_scene_task_is_a_benchmark_with_known_measures():
-    assert set(BENCHMARKS) == {f"scenes:{task}" for task in TASKS}
+    assert set(BENCHMARKS) == {f"scenes:{task}" for task in (*TASKS, "multi-words")}
     assert all(set(task.measures) <= set(MEASURES) for task in BENCHMARKS.values())
 
 
@@ -66,3 +66,13 @@ def test_nothing_to_ask_is_an_error(tmp_path):
     (tmp_path / "bad.jsonl").write_text(json.dumps({"images": []}))
     with pytest.raises(DataError, match=r"bad\.jsonl:1: "):
         open_benchmark(f"data:{tmp_path / 'bad.jsonl'}")
+
+
+def test_where_a_question_points_another_is_asked_in_words():
+    pointing = [i for i in range(60) if make_sample("val", "multi", 8, i).question.prompts]
+    words = open_benchmark("multi-words", count=60, seed=8, split="val").samples
+    assert pointing
+    for index in range(60):
+        assert not words[index].question.prompts
+        if index not in pointing:
+            assert words[index].id == make_sample("val", "multi", 8, index).id

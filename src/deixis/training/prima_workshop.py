@@ -1,0 +1,224 @@
+"""What PRIMA's runs on our scenes are made of: a stage 0 that stands in for pre-trained bases,
+and the published stage after it.
+
+Stage 0 first teaches EVA and SAM's encoder what every cell shows (``prima_dense``), then lets
+everything learn from answers; LoRA and the dense heads are there from the start and leave the
+published model: the first merged, the second dropped.
+
+Shapes: F frames, H W pixels, P patches, C width, h w cells.
+"""
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from deixis.config import TrainRun
+from deixis.errors import ConfigError
+from deixis.models.deixis_config import scene_words
+from deixis.models.prima import PRESETS, PrimaConfig, PrimaModel
+from deixis.nn.cells import cell_cross_entropy, read_cells
+from deixis.processing.batch import moved
+from deixis.processing.prima import PrimaProcessor
+from deixis.processing.prima_pixels import eva_pixels, sam_pixels
+from deixis.scenes.questions import Scene, make_scene
+from deixis.scenes.world import WorldKey
+from deixis.structures.images import Frame
+from deixis.training.adapters import merge_adapters
+from deixis.training.feeding import Workshop
+from deixis.training.objective import DenseObjective
+from deixis.training.prima import PrimaObjective, prepare_published_stage
+from deixis.training.recipes import (
+    READ_QUESTIONS,
+    READ_SEED,
+    make_config,
+    scene_of,
+    take_over,
+)
+
+TAUGHT = ("refer", "many", "multi", "absent", "plain")  # tasks without prompts and clips
+JUDGED = ("refer", "many", "multi-words", "absent", "plain", "compose")
+READ_SCENES = 80  # of each task, whose words the tokenizers are trained on
+WORDS: Mapping[str, int] = {kind: len(names) for kind, names in scene_words().items()}
+
+
+def makes(model: str) -> bool:
+    """Tell whether a preset's name or a folder is a PRIMA's."""
+    path = Path(model) / "config.json"
+    if not path.is_file():
+        return model.startswith("prima")
+    found: Any = json.loads(path.read_text(encoding="utf-8"))
+    return isinstance(found, dict) and found.get("model_type") == PrimaConfig.model_type
+
+
+def prima_workshop() -> Workshop:
+    """Return the workshop of PRIMA on our own scenes."""
+    return Workshop(
+        build=build_model,
+        objectives={"prima": PrimaObjective, "prima_dense": PrimaDense},
+        scene=scene_of,
+        tasks=TAUGHT,
+        judged=JUDGED,
+        publish=publish,
+    )
+
+
+def build_model(run: TrainRun, folder: Path) -> tuple[PrimaModel, PrimaProcessor]:
+    """Build the preset that a run names, or open the folder of a PRIMA, and make it ready to
+    learn: LoRA beside q and v, dense heads beside both encoders.
+
+    Raises:
+        ConfigError: an unknown preset or config key, or overrides of a folder's config.
+    """
+    going_on, given = folder / "last", Path(run.model)
+    if (going_on / "config.json").is_file():
+        config = PrimaConfig.from_pretrained(going_on)
+        model, processor = PrimaModel(config), PrimaProcessor.from_pretrained(going_on, config)
+    elif given.is_dir():
+        if run.model_overrides:
+            raise ConfigError(
+                f"model_overrides: expected none with the folder {run.model}, "
+                f"got {', '.join(run.model_overrides)}. Use a preset and start."
+            )
+        model = PrimaModel.from_pretrained(given)
+        processor = PrimaProcessor.from_pretrained(given, model.config)
+    else:
+        config = make_config(run.model, run.model_overrides, PRESETS)
+        processor = PrimaProcessor.from_texts(config, list(texts()))
+        model = PrimaModel(config)
+        if run.start is not None:
+            take_over(model, run.start)
+    return ready(model), processor
+
+
+def ready(model: PrimaModel) -> PrimaModel:
+    """Add what only training needs: LoRA and the dense heads."""
+    prepare_published_stage(model)
+    model.teaching = Teaching(model.config)
+    return model
+
+
+def texts() -> Iterator[str]:
+    """Yield questions and answers of every task that is taught, the same ones for every run."""
+    for task in TAUGHT:
+        for index in range(READ_SCENES):
+            key = WorldKey(split="train", task=task, seed=READ_SEED, index=index)
+            for sample in make_scene(key, questions=READ_QUESTIONS).samples:
+                yield from (sample.question.text, sample.answer.text if sample.answer else "")
+
+
+def publish(model: PreTrainedModel, folder: Path) -> None:
+    """Write the model as it is used, LoRA merged and dense heads gone; the given one stays."""
+    used: Any = copy.deepcopy(model)
+    merge_adapters(used.language.model)
+    used.teaching = None
+    used.save_pretrained(folder)
+
+
+# -- dense labels --------------------------------------------------------------------------------
+
+
+class Teaching(nn.Module):
+    """Says of every patch of EVA and every cell of SAM which word of each kind it shows."""
+
+    def __init__(self, config: PrimaConfig) -> None:
+        super().__init__()
+        self.sizes = [1 + count for count in WORDS.values()]
+        self.patches = nn.Linear(config.vision_config.hidden_size, sum(self.sizes))
+        self.cells = nn.Conv2d(config.prompt_width, sum(self.sizes), 1)
+
+    def of_patches(self, features: Tensor) -> dict[str, Tensor]:
+        """Return logits (F, C, h, w) by kind of EVA's features (F, 1 + h * w, C)."""
+        side = int((features.shape[1] - 1) ** 0.5)
+        grid = self.patches(features[:, 1:]).unflatten(1, (side, side)).permute(0, 3, 1, 2)
+        return dict(zip(WORDS, grid.split(self.sizes, 1), strict=True))
+
+    def of_cells(self, features: Tensor) -> dict[str, Tensor]:
+        """Return logits (F, C, h, w) by kind of SAM's features (F, C, h, w)."""
+        return dict(zip(WORDS, self.cells(features).split(self.sizes, 1), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrimaViews:
+    """Frames in both views, and what their pixels show.
+
+    Attributes:
+        pixels, canvas: (F, 3, side, side) of EVA and of SAM.
+        words: kind -> (F, H, W) 1 + index of the word, 0 for none.
+        extent: shares of SAM's canvas that the frames fill, height and width.
+    """
+
+    pixels: Tensor
+    canvas: Tensor
+    words: Mapping[str, Tensor]
+    extent: tuple[float, float]
+
+    def to(self, device: torch.device | str) -> "PrimaViews":
+        """Return the views with their tensors on a device."""
+        words = {kind: ids.to(device) for kind, ids in self.words.items()}
+        views = PrimaViews(
+            pixels=self.pixels, canvas=self.canvas, words=words, extent=self.extent
+        )
+        return moved(views, device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Supply:
+    """What ``DenseObjective`` reads of a processor."""
+
+    config: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    words: Mapping[str, int]
+
+
+class PrimaDense:
+    """Teaches EVA and SAM's encoder, apart from each other, the words of every cell."""
+
+    def __init__(self, processor: PrimaProcessor) -> None:
+        self.config = processor.config
+        self.labels = DenseObjective(_Supply(_Kinds(WORDS)))  # type: ignore[arg-type]
+        shares = {kind: DenseObjective.weights[kind] for kind in WORDS}
+        self.weights: Mapping[str, float] = {
+            **{f"eva_{kind}": share for kind, share in shares.items()},
+            **{f"sam_{kind}": share for kind, share in shares.items()},
+        }
+
+    def collate(self, scenes: Sequence[Scene]) -> PrimaViews:
+        """Turn renderings into views and labels; all frames have one size."""
+        dense = self.labels.collate(scenes)
+        renderings = chain.from_iterable(scene.renderings for scene in scenes)
+        frames = [Frame.from_array(rendering.pixels) for rendering in renderings]
+        canvas = self.config.sam_config.vision_config.image_size
+        views = [sam_pixels(frame, canvas) for frame in frames]
+        height, width = views[0][1].resized
+        side = self.config.vision_config.image_size
+        return PrimaViews(
+            pixels=torch.stack([eva_pixels(frame, side) for frame in frames]),
+            canvas=torch.stack([pixels for pixels, _ in views]),
+            words=dense.words,
+            extent=(height / canvas, width / canvas),
+        )
+
+    def __call__(self, model: Any, batch: PrimaViews) -> dict[str, Tensor]:
+        look = model.look(batch.pixels, batch.canvas)
+        seen = {
+            "eva": (model.teaching.of_patches(look.vision), (1.0, 1.0)),
+            "sam": (model.teaching.of_cells(look.masks), batch.extent),
+        }
+        parts = {}
+        for eye, (logits, extent) in seen.items():
+            for kind, ids in batch.words.items():
+                grid = logits[kind].shape[2:]
+                labels = read_cells(ids, (grid[0], grid[1]), extent)
+                parts[f"{eye}_{kind}"] = cell_cross_entropy(logits[kind], labels)
+        return {name: part * self.weights[name] for name, part in parts.items()}

@@ -1,0 +1,161 @@
+"""PRIMA's runs: stage 0, the published stage with exactly its parts, and what is left of both."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from deixis.config import TrainRun, load_run
+from deixis.errors import ConfigError
+from deixis.evaluation.benchmarks import open_benchmark
+from deixis.models.prima import PRESETS, PrimaModel, prima_tiny
+from deixis.nn.cells import POINTS, cell_cross_entropy, read_cells
+from deixis.processing.prima import PrimaProcessor
+from deixis.reasoning.reasoner import load
+from deixis.scenes.questions import make_sample, make_scene
+from deixis.scenes.world import WorldKey
+from deixis.training.optimizing import freeze
+from deixis.training.prima import published_parts
+from deixis.training.prima_workshop import (
+    PrimaDense,
+    build_model,
+    makes,
+    publish,
+    ready,
+)
+from deixis.training.recipes import make_config
+from deixis.training.trainer import train
+
+RECIPE = Path(__file__).parents[3] / "runs" / "prima_tiny.yaml"
+STAGE = {"batch": 1, "data": [{"task": "multi"}], "precision": "fp32", "log_every": 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny PRIMA with random weights, as a model folder."""
+    path = tmp_path_factory.mktemp("prima") / "model"
+    samples = [make_sample("train", "multi", 3, index) for index in range(6)]
+    config = prima_tiny()
+    texts = [text for s in samples for text in (s.question.text, s.answer.text)]
+    processor = PrimaProcessor.from_texts(config, texts)
+    torch.manual_seed(2)
+    PrimaModel(config).save_pretrained(path)
+    processor.save_pretrained(path)
+    return path
+
+
+def run_of(folder, **changes):
+    stages = [{"name": "published", "objective": "prima", "steps": 1, **STAGE}]
+    values = {"name": "tiny", "model": str(folder), "stages": stages, **changes}
+    return TrainRun.model_validate(values)
+
+
+def test_the_recipe_ends_with_exactly_the_published_parts_of_at_most_eight_million():
+    run = load_run(RECIPE)
+    config = make_config(run.model, run.model_overrides, PRESETS)
+    assert config.image_name == "after"
+    with torch.device("meta"):
+        model = PrimaModel(config)
+        assert sum(p.numel() for p in model.parameters()) <= 8_000_000
+        ready(model)
+    ours = freeze(model, run.stages[-1].train)
+    assert ours == freeze(model, published_parts(config))
+    assert {name.split(".")[0] for name in ours} == {
+        *("relation", "projection", "seg_head", "language", "decoding")
+    }
+    assert all("lora" in name for name in ours if name.startswith("language."))
+    for stage in run.stages[:-1]:
+        assert not any("lora" in name for name in freeze(model, stage.train))
+
+
+def test_a_run_goes_through_both_stages_and_leaves_a_model_that_answers(folder, tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        f"name: tiny\nmodel: {folder}\nstages:\n"
+        "  - {name: see, objective: prima_dense, steps: 1, batch: 1, data: [{task: multi}],\n"
+        "     train: [vision.*, teaching.*], precision: fp32}\n"
+        "  - {name: published, objective: prima, steps: 2, batch: 1, questions: 2,\n"
+        "     data: [{task: multi}], train: [seg_head.*, 'language.*.lora_?.*'],\n"
+        "     precision: fp32, loss_weights: {alignment: 0.5}}\n"
+    )
+    out = train([file], out=tmp_path / "out")
+    names = load(out / "last").model.state_dict().keys()
+    assert not any("lora" in name or "teaching" in name for name in names)
+    assert names == PrimaModel(prima_tiny()).state_dict().keys()
+    (asked,) = open_benchmark("multi-words", count=1, split="val").samples
+    assert load(out / "last").answer_batch([asked])
+    assert "alignment" in (out / "metrics.jsonl").read_text()
+
+
+def test_what_is_published_merges_lora_and_leaves_the_trained_model_as_it_was(folder, tmp_path):
+    model, _ = build_model(run_of(folder), tmp_path / "none")
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    publish(model, tmp_path / "used")
+    used = PrimaModel.from_pretrained(tmp_path / "used")
+    layer = model.language.model.layers[0].self_attn.q_proj
+    down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    torch.testing.assert_close(
+        used.language.model.layers[0].self_attn.q_proj.weight,
+        layer.base_layer.weight + 16 / 8 * up @ down,
+    )
+    after = model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_dense_teaching_reaches_both_encoders_and_nothing_else(folder, tmp_path):
+    model, processor = build_model(run_of(folder), tmp_path / "none")
+    objective = PrimaDense(processor)
+    key = WorldKey(split="train", task="multi", seed=0, index=0)
+    batch = objective.collate([make_scene(key)])
+    parts = objective(model, batch)
+    assert parts.keys() == objective.weights.keys()
+    sum(parts.values()).backward()
+    reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {name.split(".")[0] for name in reached} == {"vision", "decoding", "teaching"}
+    assert all("vision_encoder" in name for name in reached if name.startswith("decoding."))
+
+
+def test_labels_of_cells_are_those_at_their_points_by_a_slow_loop():
+    ids = torch.randint(0, 5, (2, 11, 17))
+    read = read_cells(ids, (3, 4), extent=(1.0, 0.6))
+    assert read.shape == (2, POINTS**2, 3, 4)
+    for y in range(3 * POINTS):
+        for x in range(4 * POINTS):
+            row, share = int((y + 0.5) / (3 * POINTS) * 11), (x + 0.5) / (4 * POINTS) / 0.6
+            wanted = ids[:, row, int(share * 17)] if share < 1 else torch.full((2,), -1)
+            point = (y % POINTS) * POINTS + x % POINTS
+            assert torch.equal(read[:, point, y // POINTS, x // POINTS], wanted)
+
+
+def test_cells_outside_the_picture_teach_nothing():
+    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
+    labels = torch.tensor([[[[1, -1], [2, -1]]]])
+    cell_cross_entropy(logits, labels).backward()
+    assert not logits.grad[..., 1].any()
+    assert logits.grad[..., 0].any()
+
+
+def test_families_are_told_by_preset_and_by_folder(folder, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "deixis"}')
+    assert makes("prima_scenes")
+    assert makes(str(folder))
+    assert not makes("deixis_tiny")
+    assert not makes(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "prima_scene"}, r'unknown model "prima_scene".*Did you mean "prima_scenes"'),
+        ({"model": "prima_tiny", "model_overrides": {"relatoin": 1}}, r'Did you mean "relation"'),
+        ({"model_overrides": {"relation": "none"}}, r"model_overrides: expected none with the"),
+    ],
+)
+def test_models_that_cannot_be_made_are_refused_by_name(folder, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        build_model(run_of(folder, **changes), tmp_path / "none")

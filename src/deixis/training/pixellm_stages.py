@@ -151,7 +151,8 @@ class AnswerObjective:
         lessons = [lesson for scene in scenes for lesson in self._lessons(scene)]
         return teach(self.processor, lessons, most=text_room(self.processor.config))
 
-    def _lessons(self, scene: Scene) -> list[Lesson]:
+    def _lessons(self, scene: Any) -> list[Lesson]:
+        """Write the questions about one image."""
         samples = scene.samples
         random = Random(f"{samples[0].id}/{samples[0].question.text}")
         if random.random() < NAMED:

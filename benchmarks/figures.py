@@ -17,8 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "docs" / "reports"
-README = ROOT / "README.md"
-BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->"
+README, TINY = ROOT / "README.md", ROOT / "docs" / "tiny.md"
+ROBUSTNESS = ROOT / "benchmarks" / "robustness.json"
+END = "<!-- end of figures -->"
 QUOTED = {
     "refer": ("giou", "ciou"),
     "many": ("giou",),
@@ -55,9 +56,17 @@ def main() -> None:
             seed = secrets.randbelow(2**63)
             for task in arguments.tasks:
                 measure(task, seed, arguments.count)
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    README.write_text(before + BEGIN + table() + END + rest.partition(END)[2], encoding="utf-8")
+    for page in (README, TINY):
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def filled(text: str) -> str:
+    """Return a page with its tables filled from the reports."""
+    for name, rows in {"figures": table, "kinds": kinds, "robustness": robustness}.items():
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        if begin:
+            text = before + begin + rows() + END + rest.partition(END)[2]
+    return text
 
 
 def measure(task: str, seed: int, count: int) -> None:
@@ -124,6 +133,34 @@ def table() -> str:
             samples = str(sum(row["samples"] for row in rows))
             who, many, how = (task, samples, command) if index == 0 else ("", "", "")
             lines.append(f"| {who} | {name} | {mean(rows, name):.2f} | {many} | {how} |")
+    return "\n".join(lines) + "\n"
+
+
+def kinds() -> str:
+    """Return the table of every kind of question."""
+    lines = ["| task | kind | samples | figures |", "|---|---|---|---|"]
+    for task, rows in reports().items():
+        for kind in sorted({kind for row in rows for kind in row["by_type"]}):
+            those = [
+                {"metrics": row["by_type"][kind], "samples": row["counts"][kind]}
+                for row in rows
+                if kind in row["by_type"]
+            ]
+            names = [n for n in QUOTED[task] if all(n in one["metrics"] for one in those)]
+            said = ", ".join(f"{name} {mean(those, name):.2f}" for name in names)
+            samples = sum(one["samples"] for one in those)
+            lines.append(f"| {task} | {kind} | {samples} | {said} |")
+    return "\n".join(lines) + "\n"
+
+
+def robustness() -> str:
+    """Return the table of what changed pictures cost."""
+    found = json.loads(ROBUSTNESS.read_text(encoding="utf-8"))
+    giou, crowd = found["giou"], found["crowd"]
+    lines = ["| pictures | giou | against as drawn |", "|---|---|---|"]
+    for name, value in giou.items():
+        drawn = crowd["without_distractors"] if name.startswith("ten") else giou["as drawn"]
+        lines.append(f"| {name} | {value:.2f} | {value - drawn:+.2f} |")
     return "\n".join(lines) + "\n"
 
 

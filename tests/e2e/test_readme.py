@@ -55,7 +55,12 @@ def test_every_figure_comes_from_a_report_about_the_weights_that_are_shipped():
     figures = runpy.run_path(str(ROOT / "benchmarks" / "figures.py"))
     found = figures["reports"]()
     assert set(found) == set(figures["QUOTED"])
-    assert figures["BEGIN"] + figures["table"]() + figures["END"] in README
+    for page in (figures["README"], figures["TINY"]):
+        text = page.read_text(encoding="utf-8")
+        assert figures["END"] in text
+        assert figures["filled"](text) == text, f"{page.name}: python benchmarks/figures.py --fill"
     shipped = open_model("deixis-tiny").fingerprint
+    changed = json.loads(figures["ROBUSTNESS"].read_text(encoding="utf-8"))
+    assert changed["fingerprint"] == shipped
     for rows in found.values():
         assert {row["configuration"]["fingerprint"] for row in rows} == {shipped}

@@ -171,11 +171,13 @@ class DeixisModel(PreTrainedModel):
         content = self._contents(objects, words)  # (G, O, D)
         images, image_held = self._image_rows(look, layout, words["number"])  # (G, I, D)
         question = self.speech.embeddings(batch.question)  # (B, N, D)
+        told = content[rows]
         if self.prompting is not None and len(batch.prompts.row):
             entity = self.objects.entity if self.objects is not None else None
-            tokens = self.prompting(batch, look, objects, words, entity)
+            pointed = self.prompting(batch, look, objects, words, entity)
             slots = (batch.prompts.row, batch.prompts.column)
-            question = question.index_put(slots, tokens.to(question.dtype))
+            question = question.index_put(slots, pointed.tokens.to(question.dtype))
+            told = pointed.marked(told) if self.objects is not None else told
         answer = self.speech.embeddings(torch.full_like(rows, config.answer_token))[:, None]
         asked = batch.asked.sum(1, keepdim=True)
         held = [
@@ -191,7 +193,7 @@ class DeixisModel(PreTrainedModel):
             torch.zeros_like(held[2], dtype=torch.long),
             asked + 1,
         ]
-        parts = [images[rows], question, content[rows], answer]
+        parts = [images[rows], question, told, answer]
         return Seen(
             look=look,
             objects=objects,

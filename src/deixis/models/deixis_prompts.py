@@ -1,10 +1,14 @@
 """What a person points with, as tokens: <ref> for points and boxes, <mem> for masks.
 
-Both are told what shows there, in which image, and which noticed object it is. Shapes: R prompts,
-G sets, O objects per set, D language width.
+Both are told what shows there, in which image, and which noticed object it is; and the object is
+told under which number the question speaks of it. Shapes: R prompts, G sets, O objects per set,
+B rows, D language width.
 """
 
+from dataclasses import dataclass
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deixis.models.deixis_config import DeixisConfig
@@ -15,8 +19,26 @@ from deixis.prompting.sparse import SparsePrompts
 from deixis.relation.objects import Look, Objects, blend
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pointed:
+    """Attributes:
+    tokens: (R, D) what stands in the question.
+    row, object: (N,) the question and the object of each prompt that lies on one.
+    mark: (N, D) what this object is told.
+    """
+
+    tokens: Tensor
+    row: Tensor
+    object: Tensor
+    mark: Tensor
+
+    def marked(self, told: Tensor) -> Tensor:
+        """Return the objects' tokens (B, O, D) with their marks."""
+        return told.index_put((self.row, self.object), self.mark.to(told.dtype), accumulate=True)
+
+
 class Prompting(nn.Module):
-    """Prompt slots to tokens (R, D)."""
+    """Prompt slots to tokens (R, D), and marks of the objects that they lie on."""
 
     def __init__(self, config: DeixisConfig) -> None:
         super().__init__()
@@ -26,6 +48,8 @@ class Prompting(nn.Module):
         self.sparse = SparsePrompts(width, local_width=local)
         self.regions = RegionPrompts(local, width)
         self.gain = nn.Parameter(torch.full((3,), 0.5))
+        self.mark = nn.Linear(width, width, bias=False) if config.object_tokens else None
+        self.mark_gain = nn.Parameter(torch.tensor(0.5)) if config.object_tokens else None
 
     def forward(
         self,
@@ -34,8 +58,8 @@ class Prompting(nn.Module):
         objects: Objects,
         words: dict[str, Tensor],
         entities: nn.Embedding | None,
-    ) -> Tensor:
-        """Return (R, D); ``entities`` is None where the model has no object tokens."""
+    ) -> Pointed:
+        """Return (R, D) and marks; ``entities`` is None where the model has no object tokens."""
         slots, layout, proposals = batch.prompts, batch.layout, look.proposals
         kept, kind = look.kept[slots.frame], slots.kind.to(look.fine.device)
         at = pointed_at(
@@ -48,13 +72,25 @@ class Prompting(nn.Module):
         local, time = at.local.to(self.gain.dtype), layout.time[slots.frame]
         ref = self.sparse(slots.coords, kind == 1, time, local)
         shown = torch.where((kind == 2)[:, None], self.regions(local), ref)
+        token = objects.token_of[slots.frame, at.proposal.clamp(min=0)]
+        known = (at.proposal >= 0) & (token >= 0)
         entity = torch.zeros_like(shown)
         if entities is not None:
-            token = objects.token_of[slots.frame, at.proposal.clamp(min=0)]
-            known = (at.proposal >= 0) & (token >= 0)
             thing = objects.entity[layout.set[slots.frame], token.clamp(min=0)]
             entity = entities(thing % entities.num_embeddings) * known[:, None]
         shares = local[:, -sum(self.kinds.values()) :].split(list(self.kinds.values()), 1)
         named = sum(s @ words[k] for k, s in zip(self.kinds, shares, strict=True))
         number = words["number"][layout.image[slots.frame].clamp(max=len(words["number"]) - 1)]
-        return blend([shown, entity, named + number], self.gain)
+        return Pointed(
+            tokens=blend([shown, entity, named + number], self.gain),
+            row=slots.row.to(known.device)[known],
+            object=token[known],
+            mark=self._marks(words["number"], slots.number.to(known.device)[known]),
+        )
+
+    def _marks(self, numbers: Tensor, number: Tensor) -> Tensor:
+        """Return (N, D): the words of the numbers, told to objects."""
+        if self.mark is None or self.mark_gain is None:
+            return numbers.new_zeros(len(number), numbers.shape[1])
+        said = self.mark(numbers[number.clamp(max=len(numbers) - 1)])
+        return F.rms_norm(said, (said.shape[1],), eps=1e-4) * self.mark_gain

@@ -62,6 +62,7 @@ class PromptSlots:
     Attributes:
         row, column: (R,) where the slot is in the question.
         frame: (R,) flat frame of the batch.
+        number: (R,) index of the number under which the question speaks of it.
         kind: (R,) 0 point, 1 box, 2 mask.
         coords: (R, 2, 2) corners (x, y) in [0, 1] of the canvas; a point twice.
         masks: (R, h, w) covered share of each cell; a box filled, a point's cell.
@@ -70,6 +71,7 @@ class PromptSlots:
     row: Tensor
     column: Tensor
     frame: Tensor
+    number: Tensor
     kind: Tensor
     coords: Tensor
     masks: Tensor

@@ -7,6 +7,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from deixis.processing.vocabulary import Vocabulary, groups_of, words_of
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
+from deixis.structures.numbering import index_of
 from deixis.structures.placement import Placement
 from deixis.structures.prompts import Box, Point, Prompt, Region
 from deixis.structures.samples import Question, Sample
@@ -138,7 +140,7 @@ class DeixisProcessor:
             if handle.isdigit() and int(handle) in numbered and handle not in said:
                 said.add(handle)
                 for prompt in numbered[int(handle)]:
-                    slots.append((len(ids), prompt))
+                    slots.append((len(ids), replace(prompt, object_id=int(handle))))
                     region = isinstance(prompt, Region)
                     ids.append(self.vocabulary.mem if region else self.vocabulary.ref)
         return ids, slots
@@ -177,6 +179,7 @@ class DeixisProcessor:
             row=torch.tensor([r for r, *_ in flat], dtype=torch.long),
             column=torch.tensor([c for _, c, *_ in flat], dtype=torch.long),
             frame=torch.tensor([f for *_, f in flat], dtype=torch.long),
+            number=torch.tensor([_number(p) for _, _, p, _ in flat], dtype=torch.long),
             kind=torch.tensor([_kind(p) for _, _, p, _ in flat], dtype=torch.long),
             coords=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 2, 2),
             masks=torch.stack(masks) if masks else torch.zeros(0, height, width),
@@ -294,6 +297,11 @@ class DeixisProcessor:
             absent=tuple(t for t in named if not t.masks),
             unfinished=read.unfinished,
         )
+
+
+def _number(prompt: Prompt) -> int:
+    assert prompt.object_id is not None, "slots have numbers"
+    return index_of(prompt.object_id)
 
 
 def _check_fit(vocabulary: Vocabulary, known: Any, config: Any) -> None:

@@ -181,6 +181,26 @@ def test_prompts_take_their_slots_in_the_question_and_no_other_column_changes(ti
 
 
 @torch.no_grad()
+def test_an_object_is_told_under_which_number_the_question_speaks_of_it(tiny, asked):
+    model, batch, seen = tiny[0], asked.batch, asked.seen
+    words, slots = model.speech.words(), batch.prompts
+    look, objects, entity = seen.look, seen.objects, model.objects.entity
+
+    def marks(numbers: torch.Tensor) -> torch.Tensor:
+        other = replace(batch, prompts=replace(slots, number=numbers))
+        pointed = model.prompting(other, look, objects, words, entity)
+        plain = torch.zeros(len(batch.question), *objects.valid.shape[1:], pointed.mark.shape[1])
+        return pointed.marked(plain)
+
+    first, second = marks(slots.number), marks(slots.number + 1)
+    told = first.abs().amax(2) > 0
+    assert 0 < told.sum() <= len(slots.row)
+    assert (told.any(1) <= torch.isin(torch.arange(len(told)), slots.row)).all()
+    assert not torch.allclose(first[told], second[told])
+    assert torch.equal(told, second.abs().amax(2) > 0)
+
+
+@torch.no_grad()
 def test_a_prompt_says_where_it_is_what_kind_it_is_and_in_which_image(tiny, asked):
     model, batch = tiny[0], asked.batch
     words = model.speech.words()
@@ -188,7 +208,8 @@ def test_a_prompt_says_where_it_is_what_kind_it_is_and_in_which_image(tiny, aske
     def tokens(**changes) -> torch.Tensor:
         other = replace(batch, prompts=replace(batch.prompts, **changes))
         entity = model.objects.entity
-        return model.prompting(other, asked.seen.look, asked.seen.objects, words, entity)
+        look, objects = asked.seen.look, asked.seen.objects
+        return model.prompting(other, look, objects, words, entity).tokens
 
     before = tokens()
     slots = batch.prompts

@@ -29,6 +29,7 @@ def batch() -> Batch:
             row=torch.tensor([1]),
             column=torch.tensor([2]),
             frame=torch.tensor([3]),
+            number=torch.tensor([0]),
             kind=torch.tensor([0]),
             coords=torch.zeros(1, 2, 2),
             masks=torch.zeros(1, 4, 3),

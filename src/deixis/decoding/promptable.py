@@ -7,7 +7,7 @@ Shapes: S frames, O objects, K hidden tokens per object, C width, h w cells of t
 are four times as fine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -59,6 +59,9 @@ class Drawing:
     token: Tensor
     features: Tensor
 
+    def __getitem__(self, rows: Tensor) -> "Drawing":
+        return Drawing(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
+
     @property
     def score(self) -> Tensor:
         """(O,) estimated IoU of the chosen candidate."""
@@ -107,6 +110,7 @@ class Promptable(nn.Module):
         hidden: Tensor | None = None,
         *,
         hide_absent: bool,
+        dense: Tensor | None = None,
     ) -> Drawing:
         """Draw every object in one frame, or each object in a frame of its own.
 
@@ -115,13 +119,14 @@ class Promptable(nn.Module):
             frame: features of one frame for all objects, or of one per object.
             hidden: (O, K, C) what asks for the masks; None goes by the features alone.
             hide_absent: where presence is denied, let every mask logit be ``NO_OBJECT``.
+            dense: (O, C, h, w) of masks that are given.
         """
         size = (features.shape[-2], features.shape[-1])
         masks, scores, tokens, presence = self.mask_decoder(
             image_embeddings=features,
             image_positional_embeddings=self.prompts.grid(size),
             sparse_prompt_embeddings=self.sparse(hidden, len(features))[:, None],
-            dense_prompt_embeddings=self.prompts.no_mask(),
+            dense_prompt_embeddings=self.prompts.no_mask() if dense is None else dense,
             multimask_output=True,
             high_resolution_features=[frame.fine, frame.middle],
         )

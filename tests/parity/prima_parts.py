@@ -15,6 +15,15 @@ from deixis.structures.samples import Question, Sample
 
 SIZES = [(30, 47), (52, 33), (41, 41), (25, 60), (64, 38), (37, 29), (28, 54), (45, 31), (33, 49)]
 WORDS = ("mug", "kite", "desk", "lamp")
+DINO = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "mlp_ratio": 2,
+    "image_size": 42,
+    "patch_size": 14,
+    "num_register_tokens": 2,
+}
 
 
 def pictures(count: int, seed: int = 0) -> ImageSet:

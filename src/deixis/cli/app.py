@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from deixis.cli.m4seg import m4seg
+
 app = typer.Typer(
     name="deixis",
     help="Answers about images in words and in pixels.",
@@ -15,9 +17,10 @@ app = typer.Typer(
 scenes = typer.Typer(help="Draw scenes whose truth is known exactly.", no_args_is_help=True)
 app.add_typer(scenes, name="scenes")
 curate = typer.Typer(help="Make data sets and look into them.", no_args_is_help=True)
-m4seg = typer.Typer(help="M4Seg: questions about several images.", no_args_is_help=True)
 curate.add_typer(m4seg, name="m4seg")
 app.add_typer(curate, name="curate")
+data = typer.Typer(help="Look into data sets of others.", no_args_is_help=True)
+app.add_typer(data, name="data")
 
 Task = Literal["refer", "many", "multi", "absent", "region", "clip", "pixelqa", "plain", "compose"]
 Split = Literal["train", "val", "test"]
@@ -72,7 +75,8 @@ def ask(
 ) -> None:
     """Ask about images: pictures, clips, folders of frames.
 
-    Images are numbered from 1 in the order given; 2@17 is frame 17 of image 2, a clip.
+    Images are numbered from 1 in the order given; 2@17 is frame 17 of image 2, a clip, and 2@3.2s
+    the frame that it shows after 3.2 seconds.
     """
     from deixis.cli.answering import Asked, Settings, ask
 
@@ -84,36 +88,70 @@ def ask(
 @app.command("eval")
 def evaluate(
     benchmark: Annotated[
-        str, typer.Argument(metavar="scenes:TASK", help="Or data:FILE.jsonl, or m4seg.")
-    ],
+        str | None,
+        typer.Argument(metavar="scenes:TASK", help="Or data:FILE.jsonl, or a data set's name."),
+    ] = None,
     model: Model = "deixis-tiny",
-    count: Count = 500,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="How many samples; default: all, of scenes 500.")
+    ] = None,
     seed: Seed = 0,
-    split: Split = "test",
+    split: Annotated[str | None, typer.Option(help="Default: the one usually evaluated.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="REPORT.json", help="The report.")] = None,
     pictures: Annotated[int, typer.Option(min=0, help="So many worst and best cases.")] = 0,
     baseline: Annotated[
-        str | None, typer.Option(help="shuffle or random: what luck gives.")
+        str | None, typer.Option(help="oracle, empty, or what luck gives: shuffle, random.")
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="The folder of m4seg.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder of the data set.")] = None,
+    protocol: Annotated[str, typer.Option(help="published, clean, or one by name.")] = "published",
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score these answers of another system.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="URL|FILE", help="Who scores videorefer-d.")
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The judge's name there.")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="A.json B.json", help="Two reports.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep answers: another metric is quick.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="2/5", help="Only answer this share into --keep.")
+    ] = None,
+    submission: Annotated[
+        Path | None, typer.Option(metavar="OUT.zip", help="Only write what a server scores.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions asked at once.")] = 16,
     device: Device = None,
     dtype: Dtype = None,
 ) -> None:
     """Measure a model on questions whose answers are known; goes on where it was stopped."""
-    from deixis.cli.measuring import Settings, measure
+    from deixis.cli.measuring import Asked, Settings, measure
 
-    settings = Settings(model=model, device=device, dtype=dtype, batch_size=batch_size, out=out)
-    measure(
-        benchmark,
-        settings,
+    settings = Settings(
+        model=model,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        out=out,
+        keep=keep,
+        shard=shard,
+        submission=submission,
+    )
+    asked = Asked(
+        name=benchmark,
         count=count,
         seed=seed,
         split=split,
-        pictures=pictures,
-        baseline=baseline,
         root=root,
+        protocol=protocol,
+        judge=judge,
+        judge_model=judge_model,
     )
+    answered = baseline, predictions
+    measure(asked, settings, pictures=pictures, answered=answered, compare=compare)
 
 
 @app.command()
@@ -155,16 +193,19 @@ def show_scenes(
     show_scenes(out, task=task, count=count, seed=seed, split=split)
 
 
-@m4seg.command("stats")
-def m4seg_stats(
-    root: Annotated[Path, typer.Option(help="The folder with the records.")],
-    split: Split = "test",
-    file: Annotated[Path | None, typer.Option(help="The records, if there are several.")] = None,
+@data.command("check")
+def check_data(
+    name: Annotated[str, typer.Argument(help="A data set, such as refcoco or mevis.")],
+    root: Annotated[Path, typer.Option(help="The folder of the data.")],
+    split: Annotated[str | None, typer.Option(help="Default: the one usually evaluated.")] = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Write broken records there, go on.")
+    ] = None,
 ) -> None:
-    """Count what a split holds, and say which records were put aside."""
-    from deixis.cli.curating import m4seg_stats
+    """Read every record: how many there are, which are broken and why, which files are missing."""
+    from deixis.cli.published import check
 
-    m4seg_stats(root, split, file)
+    check(name, root, split, quarantine)
 
 
 @app.command()

@@ -6,13 +6,14 @@ import math
 import os
 import re
 import tempfile
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deixis.errors import ConfigError, DataError
-from deixis.structures.numbering import frame_index
+from deixis.structures.numbering import frame_index, frame_key
 
 if TYPE_CHECKING:
     from deixis.structures.images import ImageSet
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from deixis.structures.prompts import Prompt
     from deixis.structures.samples import Sample
 
+HAIR = 1e-6  # seconds that a typed time may lie before its frame, for times are rounded
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICE = re.compile(r"(cpu|mps|cuda|xpu)(:\d+)?")
 PLACED = re.compile(r"(?P<key>[^:]*):(?P<rest>.+)", re.DOTALL)
+MOMENT = re.compile(r"\s*(?P<image>\d+)@(?P<seconds>\d+(?:\.\d+)?)s\s*")  # 1@3.2s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,17 +136,43 @@ def check_folder(out: Path) -> None:
 def _placed(images: ImageSet, typed: str, what: str, form: str) -> tuple[int, str, str | None]:
     """Split ``2@17:rest=NAME`` into the flat frame index, the rest and the name."""
     match = PLACED.fullmatch(typed)
-    if match is None or not match["key"].replace("@", "").strip().isdecimal():
+    key = _at_moment(images, match["key"]) if match else ""
+    if match is None or not key.replace("@", "").strip().isdecimal():
         raise DataError(
             f'{what}: expected {form}, with =NAME behind it if you like, got "{typed}". '
             f"The number before the colon says which image."
         )
-    index, rest, name = frame_index(images, match["key"]), match["rest"], None
+    index, rest, name = frame_index(images, key), match["rest"], None
     if "=" in rest and not os.path.exists(rest):
         rest, _, name = rest.rpartition("=")
         if not name.strip():
             raise DataError(f'{what}: expected a name behind "=", got none in "{typed}".')
     return index, rest, name
+
+
+def _at_moment(images: ImageSet, key: str) -> str:
+    """Return "1@97" for "1@3.2s": the frame that is shown at that time; other keys as they are.
+
+    Raises:
+        DataError: a picture, or a time after the clip's end.
+    """
+    match = MOMENT.fullmatch(key)
+    if match is None:
+        return key
+    first = frame_index(images, match["image"])
+    times = images.times[images.image_of(first)]
+    if times is None:
+        raise DataError(
+            f'time: expected a clip, got image {match["image"]}, a picture, in "{key}". '
+            f"Leave the time out."
+        )
+    seconds, last = float(match["seconds"]), times[-1] + (times[-1] - times[-2] if times[1:] else 0)
+    if seconds > last:
+        raise DataError(
+            f'time: expected at most {last:.2f} s, where the clip ends, got "{key}". '
+            f"Point at a moment that it shows."
+        )
+    return frame_key(images, first + max(0, bisect_right(times, seconds + HAIR) - 1))
 
 
 def _numbers(text: str, count: int, typed: str, what: str, form: str) -> list[float]:

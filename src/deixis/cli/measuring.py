@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deixis.cli.asking import check_folder, check_settings
 from deixis.cli.installed import check_model
-from deixis.config import load_run
+from deixis.config import load_run, pick
 from deixis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,58 +30,84 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "plain": ("answer_accuracy",),
     "compose": ("giou",),
 }
+USUAL_COUNT = 500  # of samples, where a benchmark has no end
 IN_FOLDERS = ("m4seg",)  # benchmarks whose files a person brings
 PAINTED_SEED = 2**40  # worlds for the pictures that training draws
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Who is measured, and where the report goes."""
+    """Who is measured, and where answers and the report go.
+
+    Attributes:
+        keep: a folder where answers are kept.
+        shard: "2/5": only answer this share into that folder.
+        submission: a zip for a server, in place of a report.
+    """
 
     model: str
     device: str | None
     dtype: str | None
     batch_size: int
     out: Path | None
+    keep: Path | None = None
+    shard: str | None = None
+    submission: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is measured: a benchmark, how much of it, and in which protocol."""
+
+    name: str | None
+    count: int | None = None
+    seed: int = 0
+    split: str | None = None
+    root: Path | None = None
+    protocol: str = "published"
+    judge: str | None = None
+    judge_model: str | None = None
 
 
 def measure(
-    name: str,
+    asked: Asked,
     settings: Settings,
     *,
-    count: int,
-    seed: int,
-    split: str,
     pictures: int,
-    baseline: str | None,
-    root: Path | None = None,
+    answered: tuple[str | None, Path | None],
+    compare: tuple[Path, Path] | None,
 ) -> None:
-    """Evaluate a model, or a baseline in its place, and show the report as a table.
+    """Evaluate a model, or what answers in its place, and show the report as a table.
+
+    Args:
+        asked: the benchmark.
+        settings: the model, and the report's file.
+        pictures: so many worst and best cases are drawn.
+        answered: the name of a baseline, the predictions of another system, or neither.
+        compare: two reports, in place of all this.
 
     Raises:
-        ConfigError: a folder for a benchmark that has none, or none for one that needs it.
+        ConfigError: nothing to measure, or a folder for a benchmark that has none.
     """
+    if compare is not None:
+        from deixis.cli.published import compare as compare_reports
+
+        compare_reports(*compare)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from deixis.evaluation.baselines import make_baseline
-    from deixis.evaluation.benchmarks import open_benchmark
     from deixis.evaluation.evaluator import evaluate, report_table
 
     out = settings.out
     check_settings(settings.device, settings.dtype, out.parent if out else None)
-    if (root is not None) != (name in IN_FOLDERS):
-        raise ConfigError(
-            f"--root: expected with {', '.join(IN_FOLDERS)} and with nothing else, got "
-            f'{root or "none"} with "{name}". Give the folder of the data set.'
-        )
-    if root is not None:
-        from deixis.evaluation import m4seg
+    benchmark = _opened(asked)
+    reasoner = _answering(benchmark, settings, *answered)
+    if settings.shard is not None or settings.submission is not None:
+        from deixis.cli.published import answer_only
 
-        benchmark = m4seg.open_benchmark(root, split, count=count)
-    else:
-        benchmark = open_benchmark(name, count=count, seed=seed, split=split)
-    reasoner = make_baseline(baseline, benchmark) if baseline else _load(settings)
+        answer_only(reasoner, benchmark, settings)
+        return
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         row = bar.add_task("", total=len(benchmark.samples))
@@ -94,6 +120,59 @@ def measure(
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )
     Console(soft_wrap=True).print(report_table(report))
+    if out is not None:
+        from deixis.evaluation.pages import write_page
+        from deixis.evaluation.tables import write_markdown
+
+        write_markdown(out.with_suffix(".md"), report)
+        write_page(out.with_suffix(".html"), report)
+
+
+def _opened(asked: Asked) -> Any:
+    """Return the benchmark that is asked for."""
+    from deixis.data.catalogue import DATA_SETS
+    from deixis.evaluation.benchmarks import open_benchmark
+
+    name, root = asked.name, asked.root
+    if name is None:
+        raise ConfigError("eval: expected a benchmark, got none. Name one: scenes:refer, refcoco.")
+    if name in DATA_SETS:
+        from deixis.cli.published import open_foreign
+
+        return open_foreign(asked)
+    if (root is not None) != (name in IN_FOLDERS):
+        raise ConfigError(
+            f"--root: expected with {', '.join([*IN_FOLDERS, *DATA_SETS])} and with nothing else, "
+            f'got {root or "none"} with "{name}". Give the folder of the data set.'
+        )
+    count, split = asked.count or USUAL_COUNT, asked.split or "test"
+    if root is not None:
+        from deixis.evaluation import m4seg
+
+        return m4seg.open_benchmark(root, split, count=count)
+    if not name.startswith("data:"):
+        pick(dict.fromkeys(("train", "val", "test")), split, "split of scenes")
+    return open_benchmark(name, count=count, seed=asked.seed, split=split)
+
+
+def _answering(
+    benchmark: Any, settings: Settings, baseline: str | None, predictions: Path | None
+) -> Any:
+    """Return who answers: a baseline, another system's predictions, or the model."""
+    if baseline is not None:
+        from deixis.evaluation.baselines import make_baseline
+
+        return make_baseline(baseline, benchmark)
+    if predictions is not None:
+        from deixis.evaluation.predictions import Predictions
+
+        return Predictions(predictions)
+    reasoner = _load(settings)
+    if settings.keep is not None:
+        from deixis.evaluation.keeping import Kept
+
+        return Kept(reasoner, settings.keep)
+    return reasoner
 
 
 def train(arguments: Sequence[str], out: Path | None) -> None:

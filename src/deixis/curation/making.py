@@ -91,6 +91,17 @@ def make(
     return report
 
 
+def ordered_sets(order: Order) -> Iterator[PictureSet]:
+    """Yield the sets of an order, as ``make`` will ask about them.
+
+    Raises:
+        DataError: no annotations, or fewer different sets than ordered.
+    """
+    found = read_pictures(order.root, order.split)
+    sampler = Sampler(found.pictures, order.seed, fewest=order.fewest, most=order.most)
+    return _different(sampler, order.sets)
+
+
 class Partial:
     """Finished sets, one a line, on the disk when ``append`` returns.
 

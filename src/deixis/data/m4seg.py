@@ -360,8 +360,11 @@ def _answer(told: Told, named: Sequence[tuple[Target, tuple[int, int]]]) -> Grou
     )
 
 
+def picture_path(root: Path, source: str, name: str) -> Path:
+    """Return where an image of a source lies, or the first place where it would belong."""
+    folders = [root / folder for folder in STORES[source].folders]
+    return next((folder for folder in folders if (folder / name).is_file()), folders[0]) / name
+
+
 def _picture(root: Path, source: str, name: str) -> ImageSet:
-    store = STORES[source]
-    folders = [root / folder for folder in store.folders]
-    found = next((folder for folder in folders if (folder / name).is_file()), folders[0])
-    return open_picture(found / name, store.page)
+    return open_picture(picture_path(root, source, name), STORES[source].page)

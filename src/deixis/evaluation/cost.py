@@ -10,7 +10,6 @@ Shapes: N images, W columns of the prompt, T answer tokens, P patches, C D width
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -18,28 +17,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
-    DynamicCache,
     LlamaConfig,
     LlamaModel,
-    PreTrainedModel,
 )
 
 from deixis.config import expected_one_of
 from deixis.decoding.segment_anything import SegHead, SegmentAnything
 from deixis.errors import ConfigError
+from deixis.evaluation.bill import QUESTION, Bill, meta
+from deixis.evaluation.cost_families import deixis_bill, unipixel_bill
+from deixis.models.deixis import PRESETS as DEIXIS
 from deixis.models.pixellm import Look, PixelLM
 from deixis.models.pixellm_config import PixelLMConfig, pixellm_7b, pixellm_13b
 from deixis.models.pixellm_vision import clip_levels, pooled
 from deixis.models.prima import PrimaModel
 from deixis.models.prima_config import VICUNA, PrimaConfig, prima_7b, prima_v1_7b
+from deixis.models.unipixel_config import unipixel_3b, unipixel_7b
 
-TEXT, NAMED = 80, 8  # tokens of the prompt beside images; of "<im_start>", "(IMAGE1), " and so on
-QUESTION = 20  # of them, the question that a Q-Former reads
-STATIONS = ("vision", "relation", "language_prefill", "language_steps", "decoding")
 CLIP_LARGE: dict[str, Any] = {
     "hidden_size": 1024,
     "intermediate_size": 4096,
@@ -47,61 +44,6 @@ CLIP_LARGE: dict[str, Any] = {
     "num_attention_heads": 16,
     "patch_size": 14,
 }
-TERA = 1e12
-
-
-@dataclass(kw_only=True, slots=True)
-class Bill:
-    """Operations by station."""
-
-    images: int
-    answer_tokens: int
-    operations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATIONS, 0))
-
-    @property
-    def text(self) -> int:
-        """Tokens of the prompt that are not images."""
-        return TEXT + NAMED * self.images
-
-    def count(self, station: str, run: Callable[[], Any]) -> Any:
-        """Run something on the meta device, add its operations to a station, return its result."""
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            result = run()
-        self.operations[station] += counter.get_total_flops()
-        return result
-
-    def language(self, decoder: PreTrainedModel, head: nn.Module, columns: int) -> None:
-        """Add the reading of a prompt and the writing of the answer, keys and values kept.
-
-        A step costs an affine function of what was read before, so that the first and the last
-        give the sum of all exactly.
-        """
-        width = decoder.config.hidden_size
-        self.count("language_prefill", lambda: _read(decoder, head, columns, 0, width))
-        first, last = (Bill(images=0, answer_tokens=0) for _ in range(2))
-        for bill, before in ((first, columns), (last, columns + self.answer_tokens - 1)):
-            bill.count("language_steps", partial(_read, decoder, head, 1, before, width))
-        both = first.operations["language_steps"] + last.operations["language_steps"]
-        self.operations["language_steps"] += both * self.answer_tokens // 2
-
-    def masks(self, head: nn.Module, sam: SegmentAnything, width: int) -> None:
-        """Add one mask in every image."""
-        prompts = self.count("decoding", lambda: head(_meta(1, width)))
-        self.operations["decoding"] *= self.images
-        one = Bill(images=1, answer_tokens=0)
-        one.count("decoding", lambda: _draw(sam, prompts))
-        self.operations["decoding"] += self.images * one.operations["decoding"]
-
-    def report(self, name: str) -> dict[str, Any]:
-        """Return the JSON of this bill."""
-        stations = {station: n / TERA for station, n in self.operations.items()}
-        return {
-            "model": name,
-            "images": self.images,
-            "answer_tokens": self.answer_tokens,
-            "stations": stations,
-            "total_tflops": sum(stations.values()),
-        }
 
 
 def count_operations(name: str, images: int, answer_tokens: int) -> dict[str, Any]:
@@ -138,7 +80,7 @@ def prima_bill(bill: Bill, config: PrimaConfig) -> None:
         config.dino_config._attn_implementation = "eager"
     model = PrimaModel(config).eval().requires_grad_(False)
     count, side = bill.images, config.vision_config.image_size
-    features = bill.count("vision", lambda: model.vision(_meta(count, 3, side, side)))
+    features = bill.count("vision", lambda: model.vision(meta(count, 3, side, side)))
     _sam_sees(bill, model.decoding)
     there = torch.ones(1, count, dtype=torch.bool)
     queries = bill.count("relation", lambda: model.relation.relate(features[None], there))
@@ -155,7 +97,7 @@ def patches_bill(bill: Bill, side: int, projector: tuple[int, ...]) -> None:
     clip._attn_implementation = "eager"
     tower = CLIPVisionModel(clip).eval().requires_grad_(False)
     seen = bill.count(
-        "vision", lambda: tower(_meta(bill.images, 3, side, side)).last_hidden_state[:, 1:]
+        "vision", lambda: tower(meta(bill.images, 3, side, side)).last_hidden_state[:, 1:]
     )
     layers = [nn.Linear(a, b) for a, b in pairwise(projector)]
     bill.count("relation", lambda: nn.Sequential(*layers).requires_grad_(False)(seen))
@@ -180,12 +122,12 @@ def pixellm_bill(bill: Bill, config: PixelLMConfig) -> None:
     whole = torch.ones(count, grid, grid, dtype=torch.bool, device="cpu")
     layers = config.feature_layers
     features = bill.count(
-        "vision", lambda: clip_levels(model.vision, _meta(count, 3, side, side), whole, layers)
+        "vision", lambda: clip_levels(model.vision, meta(count, 3, side, side), whole, layers)
     )
     small = bill.count("relation", lambda: pooled(features[0], grid, config.image_grid))
     bill.count("relation", lambda: model.projector(small))
     bill.language(model.language, model.lm_head, bill.text + small.shape[1] * count)
-    states = _meta(1, config.group_size, config.text_config.hidden_size)
+    states = meta(1, config.group_size, config.text_config.hidden_size)
     look = Look(features=features[:, :1], rows=small[:1], read=whole[:1].flatten(1))
     one = Bill(images=1, answer_tokens=0)
     one.count("decoding", lambda: _draw_pyramid(model, states, look))
@@ -201,6 +143,10 @@ def _draw_pyramid(model: PixelLM, states: Tensor, look: Look) -> Tensor:
     return model.pyramid.fuse([level.logits for level in levels])
 
 
+def _deixis_preset(preset: Callable[[], Any], bill: Bill) -> None:
+    deixis_bill(bill, preset())
+
+
 MODELS: dict[str, Callable[[Bill], None]] = {
     "prima": lambda bill: prima_bill(bill, prima_7b()),
     "prima_v1": lambda bill: prima_bill(bill, prima_v1_7b()),
@@ -208,6 +154,9 @@ MODELS: dict[str, Callable[[Bill], None]] = {
     "lisa": lambda bill: patches_bill(bill, 224, (1024, 4096)),
     "pixellm_7b": lambda bill: pixellm_bill(bill, pixellm_7b()),
     "pixellm_13b": lambda bill: pixellm_bill(bill, pixellm_13b()),
+    "unipixel_3b": lambda bill: unipixel_bill(bill, unipixel_3b()),
+    "unipixel_7b": lambda bill: unipixel_bill(bill, unipixel_7b()),
+    **{name: partial(_deixis_preset, preset) for name, preset in DEIXIS.items()},
 }
 
 
@@ -233,28 +182,6 @@ def _of_folder(name: str) -> Callable[[Bill], None]:
 # -- what is run ---------------------------------------------------------------------------------
 
 
-def _meta(*shape: int) -> Tensor:
-    return torch.empty(shape, device="meta")
-
-
-def _read(
-    decoder: PreTrainedModel, head: nn.Module, columns: int, before: int, width: int
-) -> Tensor:
-    """Read columns after some that are remembered, and say the next token."""
-    config = decoder.config
-    cache = DynamicCache(config=config)
-    inner = config.hidden_size // config.num_attention_heads
-    if before:
-        for layer in range(config.num_hidden_layers):
-            shape = (1, config.num_key_value_heads, before, inner)
-            cache.update(_meta(*shape), _meta(*shape), layer)
-    states = decoder(
-        inputs_embeds=_meta(1, columns, width), past_key_values=cache, use_cache=True
-    ).last_hidden_state
-    words: Tensor = head(states[:, -1])
-    return words
-
-
 def _ask(model: PrimaModel, queries: Tensor, features: Tensor) -> Tensor:
     """Let the Q-Former look into every image with the question; the rows of its queries."""
     count, rows = len(features), queries.shape[1]
@@ -272,20 +199,5 @@ def _sam_sees(bill: Bill, sam: SegmentAnything) -> None:
     inner: Any = sam.sam.config.vision_config
     side = inner.image_size
     one = Bill(images=1, answer_tokens=0)
-    one.count("vision", lambda: sam.look(_meta(1, 3, side, side)))
+    one.count("vision", lambda: sam.look(meta(1, 3, side, side)))
     bill.operations["vision"] += bill.images * one.operations["vision"]
-
-
-def _draw(sam: SegmentAnything, prompts: Tensor) -> Tensor:
-    """Draw one prompt in one image."""
-    inner: Any = sam.sam.config.prompt_encoder_config
-    grid, width = inner.image_embedding_size, inner.hidden_size
-    masks, _ = sam.sam.mask_decoder(
-        image_embeddings=_meta(1, width, grid, grid),
-        image_positional_embeddings=_meta(1, width, grid, grid),
-        sparse_prompt_embeddings=prompts[:, None, None],
-        dense_prompt_embeddings=_meta(1, width, grid, grid),
-        multimask_output=False,
-    )
-    drawn: Tensor = masks
-    return drawn

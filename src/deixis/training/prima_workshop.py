@@ -101,7 +101,8 @@ def build_model(run: TrainRun, folder: Path) -> tuple[PrimaModel, PrimaProcessor
 def ready(model: PrimaModel) -> PrimaModel:
     """Add what only training needs: LoRA and the dense heads."""
     prepare_published_stage(model)
-    model.teaching = Teaching(model.config)
+    config: Any = model.config
+    model.teaching = Teaching(config)
     return model
 
 

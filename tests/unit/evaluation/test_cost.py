@@ -5,9 +5,11 @@ import json
 import pytest
 
 from deixis.errors import ConfigError
-from deixis.evaluation.cost import NAMED, QUESTION, STATIONS, TEXT, count_operations
+from deixis.evaluation.bill import NAMED, QUESTION, STATIONS, TEXT
+from deixis.evaluation.cost import count_operations
 from deixis.models.pixellm_config import pixellm_7b
 from deixis.models.prima_config import prima_tiny
+from deixis.models.unipixel_config import unipixel_3b
 
 COUNT, TOKENS = 2, 5
 
@@ -115,3 +117,32 @@ def test_a_folder_of_another_family_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ConfigError, match='expected a model of "prima", got "bert"'):
         count_operations(str(tmp_path), 1, 1)
+
+
+def test_every_preset_of_ours_is_counted_and_images_cost_more():
+    for name in ("deixis_tiny", "deixis_shipped"):
+        one, three = (count_operations(name, images, 8) for images in (1, 3))
+        assert three["stations"]["vision"] == pytest.approx(3 * one["stations"]["vision"])
+        assert three["total_tflops"] > one["total_tflops"] > 0
+
+
+def test_unipixel_costs_what_its_formula_says():
+    config = unipixel_3b()
+    counted = count_operations("unipixel_3b", 2, TOKENS)["stations"]
+    text, cells = config.text_config, 16 * 16
+    width, inner, keys = text.hidden_size, text.intermediate_size, 2 * 128
+    columns = TEXT + NAMED * 2 + 2 * cells
+    layer = 2 * columns * (2 * width * width + 2 * width * keys + 3 * width * inner)
+    layer += 2 * 2 * columns * columns * width
+    prefill = text.num_hidden_layers * layer + 2 * width * text.vocab_size
+    assert counted["language_prefill"] * 1e12 == pytest.approx(prefill, rel=1e-6)
+    vision, patches, wide = config.vision_config, 32 * 32, 1280
+    own = 2 * patches * (4 * wide * wide + 3 * wide * vision.intermediate_size)
+    full = len(vision.fullatt_block_indexes)
+    attention = 2 * 2 * wide * patches * (full * patches + (vision.depth - full) * 64)
+    embed = 2 * patches * 3 * 2 * 14 * 14 * wide
+    merge = 2 * cells * ((4 * wide) ** 2 + 4 * wide * width)
+    qwen = 2 * (vision.depth * own + attention + embed + merge)
+    sam = counted["vision"] * 1e12 - qwen
+    one = count_operations("unipixel_3b", 1, TOKENS)["stations"]["vision"] * 1e12
+    assert 0 < sam == pytest.approx(2 * one - qwen, rel=1e-6)

@@ -7,6 +7,7 @@ import torch
 
 from deixis.errors import ConfigError, ShapeError
 from deixis.relation.square import SQuARE, SQuAREConfig
+from slow_loops import slow_attention
 
 # B 2 sets, S 4 images, P 5 patches, C 7, Q 3, D 6, A 2: all different
 TINY = SQuAREConfig(num_queries=3, query_width=6, feature_width=7, num_heads=2)
@@ -26,20 +27,6 @@ def make(relation: str = "square", **options: object) -> SQuARE:
 def draw(*shape: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randn(shape, generator=generator, dtype=torch.double)
-
-
-def slow_attention(attention, queries, features):
-    """Attention of queries (Q, D) to features (P, C), query by query and head by head."""
-    width = queries.shape[1] // attention.num_heads
-    rows = []
-    for query in attention.query(queries):
-        heads = []
-        for head in range(attention.num_heads):
-            part = slice(head * width, (head + 1) * width)
-            scores = attention.key(features)[:, part] @ query[part] / width**0.5
-            heads.append(scores.softmax(0) @ attention.value(features)[:, part])
-        rows.append(attention.output(torch.cat(heads)))
-    return torch.stack(rows)
 
 
 def slow_relation(square, images):

@@ -1,0 +1,98 @@
+"""`deixis eval NAME --root DIR`, `--compare`, and `deixis data check`: data sets of others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deixis.cli.faults import BAD
+from deixis.errors import ConfigError
+
+if TYPE_CHECKING:
+    from deixis.cli.measuring import Asked, Settings
+    from deixis.evaluation.benchmarks import Benchmark
+
+SHOWN = 20  # refused records that are told one by one
+
+
+def open_foreign(asked: Asked) -> Benchmark:
+    """Open a data set in a protocol; a judge where one is needed.
+
+    Raises:
+        ConfigError: no root, or a name, split or protocol that is not known.
+    """
+    from deixis.evaluation.published import open_published
+
+    if asked.root is None:
+        raise ConfigError(f"{asked.name}: expected --root with the folder of the data, got none.")
+    benchmark = open_published(
+        str(asked.name), asked.root, split=asked.split, protocol=asked.protocol, count=asked.count
+    )
+    if asked.judge is not None:
+        from deixis.evaluation.judging import PUBLISHED, Judge
+
+        web = asked.judge.startswith(("http://", "https://"))
+        kept = Path("judgements.jsonl") if web else Path(asked.judge)
+        model = asked.judge_model or PUBLISHED
+        judge = Judge(kept, asked.judge if web else None, model)
+        set_judge = getattr(benchmark.task.counts, "use", None)
+        if set_judge is None:
+            raise ConfigError(f"--judge: expected videorefer-d, got {asked.name}. Leave it out.")
+        set_judge(judge)
+    return benchmark
+
+
+def answer_only(reasoner: Any, benchmark: Benchmark, settings: Settings) -> None:
+    """Answer a share into the folder of answers, or write what is handed in to a server.
+
+    Raises:
+        ConfigError: a share without a folder.
+    """
+    from deixis.evaluation.keeping import Kept, answer_share, write_submission
+
+    if settings.submission is not None:
+        print(write_submission(reasoner, benchmark.samples, settings.submission))
+    elif not isinstance(reasoner, Kept):
+        raise ConfigError("--shard: expected a model and --keep with a folder, got none.")
+    else:
+        print(answer_share(reasoner, benchmark.samples, str(settings.shard)))
+
+
+def compare(first: Path, second: Path) -> None:
+    """Print how a second report differs from a first, as JSON."""
+    from deixis.evaluation.comparing import compare
+
+    print(json.dumps(compare(first, second), indent=1))
+
+
+def check(name: str, root: Path, split: str | None, quarantine: Path | None) -> None:
+    """Look a data set through and print what was found; refused records end in a bad exit.
+
+    With a quarantine they are written there, a JSON line each, and the exit is good.
+    """
+    from deixis.data.catalogue import DATA_SETS, open_data
+    from deixis.data.checking import check, write_refused
+
+    samples = open_data(name, root, split)
+    report = check(samples, f"{name}/{split or DATA_SETS[name].splits[0]}")
+    for index, reason in report.refused[:SHOWN]:
+        print(f"{index}: {reason}", file=sys.stderr)
+    if len(report.refused) > SHOWN:
+        print(f"... and {len(report.refused) - SHOWN} more", file=sys.stderr)
+    found: dict[str, Any] = {
+        "name": report.name,
+        "records": report.count,
+        "published": report.published,
+        "read": report.read,
+        "refused": len(report.refused),
+        "files_missing": report.missing,
+        "types": dict(report.types),
+        "good": report.good,
+    }
+    print(json.dumps(found, indent=1))
+    if quarantine is not None:
+        write_refused(quarantine, report)
+    elif not report.good:
+        sys.exit(BAD)

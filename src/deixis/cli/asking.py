@@ -167,7 +167,7 @@ def _at_moment(images: ImageSet, key: str) -> str:
             f"Leave the time out."
         )
     seconds, last = float(match["seconds"]), times[-1] + (times[-1] - times[-2] if times[1:] else 0)
-    if seconds > last:
+    if seconds > last + HAIR:
         raise DataError(
             f'time: expected at most {last:.2f} s, where the clip ends, got "{key}". '
             f"Point at a moment that it shows."

@@ -46,7 +46,7 @@ TRUNKS: dict[str, dict[str, Any]] = {  # Hiera by name, as in SAM 2.1's own file
 
 
 class UniPixelConfig(PreTrainedConfig):
-    """Sizes of the parts, ids of the tokens between them, and three switches.
+    """Sizes of the parts, ids of the tokens between them, and four switches.
 
     Attributes:
         text_config, vision_config: Qwen2.5-VL's language decoder and vision encoder.
@@ -58,6 +58,8 @@ class UniPixelConfig(PreTrainedConfig):
             weights were trained with features in window order, hence not by default.
         published_rotation: let no gradient through the turn in SAM's memory attention, as in the
             published training code; only to reproduce its gradients.
+        published_start: follow every object from the clip's first frame on, as the published code
+            does, and not from where it was pointed at or first shows.
     """
 
     model_type = "unipixel"
@@ -75,6 +77,7 @@ class UniPixelConfig(PreTrainedConfig):
     frames_alone: bool = False
     aligned_pooling: bool = False
     published_rotation: bool = False
+    published_start: bool = False
     video_token_id: int = 151656
     vision_start_token_id: int = 151652
     vision_end_token_id: int = 151653

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from deixis.errors import DataError, WeightsError
@@ -26,6 +27,7 @@ from deixis.processing.unipixel_frames import (
     resize_frames,
     restore,
     sam_frames,
+    sam_masks,
     sample_with,
     smart_resize,
     touched_cells,
@@ -155,12 +157,22 @@ class UniPixelProcessor:
         """Return what a person typed, with nothing in it that is read as a slot."""
         return protect(text)
 
-    def frames(self, images: ImageSet) -> Iterator[Tensor]:
-        """Yield all frames of a clip as SAM reads them, a few (n, 3, S, S) at a time."""
+    def frames(self, images: ImageSet, wanted: Sequence[int] | None = None) -> Iterator[Tensor]:
+        """Yield all frames of a clip, or those wanted, as SAM reads them, a few (n, 3, S, S) at a
+        time."""
         side = self.config.sam_config.image_size
-        for start in range(0, len(images), CHUNK):
-            some = images.frames[start : start + CHUNK]
-            yield torch.cat([sam_frames(frame.pixels[None], side) for frame in some])
+        indices = range(len(images)) if wanted is None else wanted
+        for start in range(0, len(indices), CHUNK):
+            some = [images[index].pixels for index in indices[start : start + CHUNK]]
+            yield torch.cat([sam_frames(pixels[None], side) for pixels in some])
+
+    def canvas_mask(self, mask: Mask) -> Tensor:
+        """Return (S, S), a mask as 0 and 1 on SAM's canvas; what is too thin for it stays whole."""
+        side = self.config.sam_config.image_size
+        whole = torch.from_numpy(mask.pixels)[None, None]  # (1, 1, H, W)
+        small = F.interpolate(whole.float(), (side, side), mode="bilinear", antialias=True)
+        inside = small[0, 0] >= 0.5
+        return (inside if inside.any() else sam_masks(whole, side)[0, 0]).float()
 
     def prompts(
         self, prompts: Sequence[Point | Box], images: ImageSet, view: ClipView

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from deixis.errors import ConfigError
 from deixis.models.released import open_model
 from deixis.reasoning import looking
 from deixis.reasoning.answering import answering
@@ -101,6 +102,25 @@ class Reasoner:
                 pass
             answers += self._cautioned(run, some)
         return answers
+
+    def track(self, images: Any, prompts: Sequence[Prompt]) -> Any:
+        """Follow what prompts point at along a clip, frame by frame, from any frame both ways.
+
+        Returns:
+            A ``ClipTracking``: run it, correct it, save it.
+
+        Raises:
+            ConfigError: a model without frame memory.
+            DataError: images or prompts that cannot be used.
+        """
+        if not hasattr(self.engine, "track"):
+            raise ConfigError(
+                f"track: expected a model with frame memory, got {self.name}. "
+                f"Load a UniPixel model, or ask with answer."
+            )
+        return self.engine.track(
+            images if isinstance(images, ImageSet) else open_images(images), prompts
+        )
 
     # -- inside -----------------------------------------------------------------------------
 

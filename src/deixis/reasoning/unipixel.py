@@ -12,26 +12,28 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from deixis.decoding.promptable import Drawing, FrameFeatures
+from deixis.decoding.sweeping import Anchor, Shown, Sweeps, Wanted
+from deixis.errors import ConfigError
 from deixis.language.generate import Reading, foretell, read_on
 from deixis.language.prefix import Prefix, go_on_from, read_prefixes
 from deixis.models.unipixel import filled
 from deixis.processing.unipixel import ClipView, check_images, pointing
 from deixis.processing.unipixel_text import localize, prefilled, refer, region_prefix
 from deixis.prompting.regions import pool_touched
+from deixis.reasoning.unipixel_looks import Drawn, Looks
+from deixis.reasoning.unipixel_tracking import ClipTracking
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
-from deixis.structures.prompts import Box, Point
+from deixis.structures.prompts import Box, Point, Prompt
 from deixis.structures.samples import Sample
 
 KEPT_CLIPS = 2  # whose features are kept for further questions
-KEPT_FRAMES = 16  # of one clip, whose features for drawing are kept; 10 MB each in float32
 WISHES = re.compile(r"\b(segment\w*|masks?|outline|locali[sz]e)\b", re.IGNORECASE)
 NOTHING = "No mask was drawn: the model wrote no <seg> in its answer."
 
@@ -45,14 +47,12 @@ class Known:
     Attributes:
         view: which frames are read. features: (P, E) of their merged cells.
         head: the conversation up to the end of the clip, as the language decoder remembers it.
-        looks: features of all frames for drawing, if they are few.
     """
 
     images: ImageSet
     view: ClipView
     features: Tensor
     head: Prefix
-    looks: list[FrameFeatures] = field(default_factory=list)
 
 
 class UniPixelEngine:
@@ -61,15 +61,22 @@ class UniPixelEngine:
     Args:
         model: UniPixel.
         processor: its words and sizes.
+
+    Attributes:
+        frames: which frames are drawn: "all", as the published benchmarks do, or those that are
+            "sampled" for reading, as the published demo does.
     """
 
     def __init__(self, model: Any, processor: Any) -> None:
         self.model, self.processor = model, processor
+        self.frames: Literal["all", "sampled"] = "all"
         self._known: OrderedDict[tuple[Any, ...], Known] = OrderedDict()
+        self.looks = Looks(model, processor)
 
     def forget(self) -> None:
         """Forget all clips, since the model is no longer the same."""
         self._known.clear()
+        self.looks.forget()
 
     @torch.inference_mode()
     def run(self, samples: Sequence[Sample], *, live: bool = False) -> "UniPixelAnswering":
@@ -137,20 +144,25 @@ class UniPixelEngine:
         head = read_prefixes(model.language, embedded, held, view.positions.to(device))[0]
         return Known(images=images, view=view, features=features, head=head)
 
-    def looks(self, known: Known) -> Iterator[FrameFeatures]:
-        """Yield the features of all frames for drawing; few are kept, many are not."""
-        if known.looks:
-            yield from known.looks
-            return
-        kept = len(known.images) <= KEPT_FRAMES
-        device, dtype = self.model.device, self.model.dtype
-        chunks = (chunk.to(device, dtype) for chunk in self.processor.frames(known.images))
-        seen: list[FrameFeatures] = []
-        for look in self.model.tracker.looks(chunks):
-            if kept:
-                seen.append(look)
-            yield look
-        known.looks = seen
+    def frames_drawn(self, images: ImageSet, keep: Sequence[int] = ()) -> tuple[int, ...]:
+        """Return which frames of a clip are drawn.
+
+        Raises:
+            ConfigError: ``frames`` is neither "all" nor "sampled".
+        """
+        if self.frames == "all":
+            return tuple(range(len(images)))
+        if self.frames == "sampled":
+            return tuple(self.processor.frames_read(images, keep))
+        raise ConfigError(f'frames: expected "all" or "sampled", got "{self.frames}".')
+
+    def track(self, images: ImageSet, prompts: Sequence[Prompt]) -> ClipTracking:
+        """Follow what prompts point at along a clip, frame by frame; nothing is drawn yet.
+
+        Raises:
+            DataError: see ``ClipTracking``.
+        """
+        return ClipTracking(self, images, prompts)
 
     # -- prompts -----------------------------------------------------------------------------------
 
@@ -161,6 +173,18 @@ class UniPixelEngine:
 
         The answer that asks for the masks is given, not written, as published.
         """
+        order, hidden = self.asked(known, text, prompts)
+        frames = self.frames_drawn(known.images, known.view.read)
+        wanted = [
+            self.pointed(one, [frames.index(p.image) for p in prompts if p.object_id == number])
+            for number, one in zip(order, hidden, strict=True)
+        ]
+        return dict(zip(order, self.draw(known, wanted, order), strict=True))
+
+    def asked(
+        self, known: Known, text: str, prompts: Sequence[Point | Box]
+    ) -> tuple[list[int], Tensor]:
+        """Return the ids of what points and boxes mean, and hidden tokens (O, K, C) of each."""
         by_id: dict[int, list[Point | Box]] = {}
         for prompt in prompts:
             by_id.setdefault(int(prompt.object_id or 0), []).append(prompt)
@@ -176,8 +200,20 @@ class UniPixelEngine:
         reading = go_on_from(self.model.language, [known.head])
         states = self._read(reading, [ids], [given], self.model.config.ref_token_id)
         columns = [place for place, token in enumerate(ids) if token == vocabulary.seg]
-        hidden = self.model.ask(states[0, [column - 1 for column in columns]])
-        return dict(zip(order, self.draw(known, hidden, order), strict=True))
+        return order, self.model.ask(states[0, [column - 1 for column in columns]])
+
+    def pointed(self, hidden: Tensor, places: Sequence[int]) -> Wanted:
+        """Return an object that was pointed at in some places of what is drawn.
+
+        The published system begins at the first frame, wherever it was pointed at.
+        """
+        known = [0] if self.model.config.published_start else sorted(set(places))
+        return Wanted(anchors=tuple(Anchor(frame=place, hidden=hidden) for place in known))
+
+    def named(self, hidden: Tensor) -> Wanted:
+        """Return an object that words named: followed from the first frame that shows it."""
+        published = self.model.config.published_start
+        return self.pointed(hidden, [0]) if published else Wanted(hidden=hidden)
 
     def _memory(self, known: Known, touched: Tensor) -> Tensor:
         """Return (R, D): tokens of what each object covers in each pair of frames."""
@@ -217,44 +253,30 @@ class UniPixelEngine:
 
     # -- decoding ----------------------------------------------------------------------------------
 
-    def draw(self, known: Known, hidden: Tensor, ids: Sequence[int | None]) -> list[Target]:
-        """Return a nameless target for each row of hidden tokens (M, K, C), along all frames."""
-        targets = [_Drawn(object_id=number) for number in ids]
-        length = len(known.images)
-        for index, drawing in enumerate(self.model.follow(hidden, self.looks(known), length)):
+    def draw(
+        self, known: Known, wanted: Sequence[Wanted], ids: Sequence[int | None]
+    ) -> list[Target]:
+        """Return a nameless target for each object, along the frames that are drawn."""
+        targets = [Drawn(object_id=number) for number in ids]
+        for index, shown in self.follow(known, wanted):
             size = known.images[index].size
-            for row, target in enumerate(targets):
-                mask = self.processor.mask(drawing.mask_logits[row], size)
-                target.add(index, mask, drawing, row)
+            for place, row in enumerate(shown.rows.tolist()):
+                mask = self.processor.mask(shown.mask_logits[place], size)
+                targets[row].add(index, mask, shown, place)
         return [target.done() for target in targets]
 
-
-@dataclass(kw_only=True)
-class _Drawn:
-    """One object while it is tracked."""
-
-    object_id: int | None
-    masks: Masks = field(default_factory=dict)
-    scores: list[float] = field(default_factory=list)
-    presence: float = 0.0
-
-    def add(self, frame: int, mask: Mask, drawing: Drawing, row: int) -> None:
-        """Keep the mask of a frame that shows the object."""
-        self.presence = max(self.presence, float(drawing.presence_logits[row, 0].sigmoid()))
-        if mask.area:
-            self.masks[frame] = mask
-            self.scores.append(float(drawing.score[row].clamp(0, 1)))
-
-    def done(self) -> Target:
-        """Return the target; its score is the mean over the frames that show it."""
-        score = sum(self.scores) / len(self.scores) if self.scores else None
-        return Target(
-            phrase="",
-            masks=self.masks,
-            object_id=self.object_id,
-            score=score,
-            presence=self.presence,
-        )
+    def follow(self, known: Known, wanted: Sequence[Wanted]) -> Iterator[tuple[int, Shown]]:
+        """Yield flat frame indices and what shows there, in the order in which it is drawn."""
+        frames = self.frames_drawn(known.images, known.view.read)
+        look = self.looks.at(known.images, frames)
+        if not self.model.config.frames_alone:
+            for place, shown in Sweeps(self.model.tracker, wanted, len(frames)).run(look):
+                yield frames[place], shown
+            return
+        hidden = torch.stack([tokens_of(one) for one in wanted])
+        rows, every = torch.arange(len(wanted)), range(len(frames))
+        drawings = self.model.follow(hidden, look(every), len(frames))
+        yield from ((f, Shown.of(rows, d)) for f, d in zip(frames, drawings, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,8 +321,9 @@ class UniPixelAnswering:
             yield
         for row, asked in self.asked.items():
             hidden = self.model.ask(torch.stack(asked))
+            wanted = [self.engine.named(one) for one in hidden]
             known = self.rows[row].known
-            self.found[row] = self.engine.draw(known, hidden, [None] * len(hidden))
+            self.found[row] = self.engine.draw(known, wanted, [None] * len(wanted))
 
     def draw_written(self) -> None:
         """Nothing is drawn before all words are written: all objects go in one batch."""
@@ -347,6 +370,13 @@ def _with_prompted(answer: GroundedAnswer, drawn: Mapping[int, Target]) -> Groun
         spans=(*(span for _, span in there), *answer.spans),
         absent=(*(t for t in named if not t.masks), *answer.absent),
     )
+
+
+def tokens_of(wanted: Wanted) -> Tensor:
+    """Return the hidden tokens (K, C) that ask for an object."""
+    hidden = wanted.hidden if wanted.hidden is not None else wanted.anchors[0].hidden
+    assert hidden is not None, "frames that are drawn alone are asked, not compared"
+    return hidden
 
 
 def _frames(objects: Mapping[int, Masks]) -> set[int]:

@@ -2,51 +2,24 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
+from unipixel_clips import SIZE, clip, mask, random_parts
 
 from deixis.errors import DataError
-from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import unipixel_tiny
-from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.unipixel_batch import RefPrompts, UniPixelBatch
 from deixis.processing.unipixel_frames import mrope_positions, restore
 from deixis.processing.unipixel_text import localize, prefilled, refer, region_prefix
 from deixis.reasoning.reasoner import Reasoner
-from deixis.structures.images import Frame, ImageSet
+from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Region
 from deixis.structures.samples import Question, Sample
 
-SIZE = (36, 52)
-
-
-def clip(count: int, seed: int = 0) -> ImageSet:
-    random = np.random.default_rng(seed)
-    pixels = random.integers(0, 256, (count, *SIZE, 3), dtype=np.uint8)
-    return ImageSet.clip([Frame.from_array(p) for p in pixels], [i / 8 for i in range(count)])
-
-
-def mask(seed: int) -> Mask:
-    pixels = np.zeros(SIZE, dtype=bool)
-    pixels[5 : 20 + seed, 8 : 30 + seed] = True
-    return Mask(pixels)
-
 
 @pytest.fixture(scope="module")
 def parts():
-    config = unipixel_tiny()
-    config.most_answer = 9
-    processor = UniPixelProcessor.from_texts(config, ["What is the red mug? Segment it."] * 3)
-    torch.manual_seed(1)
-    model = UniPixelModel(config)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.normal_(std=0.15 if weight.dim() > 1 else 0.3)
-        head = model.lm_head.weight
-        head[config.seg_token_id] += 0.4 * head[: config.seg_token_id].std(0)
-    return model.eval(), processor
+    return random_parts()
 
 
 @pytest.fixture
@@ -128,7 +101,8 @@ PROMPTS = (
 )
 
 
-def test_one_request_gives_the_masks_and_the_words_of_two_passes(parts, reasoner):
+def test_one_request_gives_the_masks_and_the_words_of_two_passes(parts, reasoner, monkeypatch):
+    monkeypatch.setattr(parts[0].config, "published_start", True)
     images = clip(5)
     masks, written = published(parts, images, "What are [1] and [2]?", PROMPTS)
     run = reasoner._run(

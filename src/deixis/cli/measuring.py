@@ -149,7 +149,7 @@ def _opened(asked: Asked) -> Any:
     if root is not None:
         from deixis.evaluation import m4seg
 
-        return m4seg.open_benchmark(root, split, count=count)
+        return m4seg.open_benchmark(root, split, count=asked.count)
     if not name.startswith("data:"):
         pick(dict.fromkeys(("train", "val", "test")), split, "split of scenes")
     return open_benchmark(name, count=count, seed=asked.seed, split=split)

@@ -1,8 +1,10 @@
 """Goes through a data set: what can be read, what cannot and why, and what is published of it."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from deixis.errors import DataError
 from deixis.structures.samples import Sample
@@ -62,6 +64,18 @@ def check(samples: Sequence[Sample], name: str, progress: Progress | None = None
         if progress:
             progress(index + 1, len(samples))
     return report
+
+
+def write_refused(path: Path, report: Report) -> None:
+    """Write the refused records, a JSON line each with index and reason, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.draft")
+    rows = ({"index": index, "reason": reason} for index, reason in report.refused)
+    try:
+        draft.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def readable(

@@ -64,13 +64,41 @@ class RandomThing:
         return laid_over(answer, sample)
 
 
-BASELINES: Mapping[str, Callable[[Benchmark], Shuffled | RandomThing]] = {
+class Oracle:
+    """Answers each question with its truth: what a protocol leaves of a perfect answer."""
+
+    def __init__(self, benchmark: Benchmark) -> None:
+        self.name = "baseline:oracle"
+        self._samples = benchmark.samples
+        self._places = _Places(benchmark.samples)
+
+    def answer_batch(self, samples: Sequence[Sample]) -> list[GroundedAnswer]:
+        """Return one answer per sample."""
+        truths = [self._samples[self._places.of(sample)].answer for sample in samples]
+        return [truth or GroundedAnswer(text="") for truth in truths]
+
+
+class Empty:
+    """Answers nothing to every question."""
+
+    def __init__(self, benchmark: Benchmark) -> None:
+        self.name = "baseline:empty"
+
+    def answer_batch(self, samples: Sequence[Sample]) -> list[GroundedAnswer]:
+        """Return one answer per sample."""
+        return [GroundedAnswer(text="") for _ in samples]
+
+
+Baseline = Shuffled | RandomThing | Oracle | Empty
+BASELINES: Mapping[str, Callable[[Benchmark], Baseline]] = {
     "shuffle": Shuffled,
     "random": RandomThing,
+    "oracle": Oracle,
+    "empty": Empty,
 }
 
 
-def make_baseline(name: str, benchmark: Benchmark) -> Shuffled | RandomThing:
+def make_baseline(name: str, benchmark: Benchmark) -> Baseline:
     """Return the baseline of that name for a benchmark.
 
     Raises:

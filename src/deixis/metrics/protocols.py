@@ -9,7 +9,7 @@ from typing import Any
 
 from deixis.config import pick
 from deixis.metrics.clips import davis, expressions, revos, volumes
-from deixis.metrics.images import boxes, gcg, gres, lisa, muse, unipixel
+from deixis.metrics.images import boxes, classes, gcg, gres, lisa, muse, unipixel
 from deixis.metrics.sums import Tally
 from deixis.metrics.words import choices, judged, phrases
 
@@ -214,6 +214,18 @@ PROTOCOLS: Mapping[str, Mapping[str, Protocol]] = {
             measure=judged.measure_clean,
             result=judged.result,
             says="entries with all four scores within 0 to 5",
+        ),
+    },
+    "classes": {
+        "lisa": Protocol(
+            measure=classes.measure,
+            result=classes.result,
+            says="classes that never show score 0; 255 is left out",
+        ),
+        "clean": Protocol(
+            measure=classes.measure,
+            result=classes.result_clean,
+            says="classes that never show are left out",
         ),
     },
     "siou": {

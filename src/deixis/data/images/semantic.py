@@ -55,7 +55,7 @@ def open_semantic(root: Path | str, dataset: str) -> LazySamples:
     if not paths:
         raise DataError(f"{places.labels}: expected .png labels, got none. {PAGES[dataset]}")
     maker = _Semantic(dataset, places)
-    return LazySamples(dataset, tuple(paths), maker.sample, maker.labels)
+    return LazySamples(dataset, tuple(paths), maker.sample, maker.labels, maker.classes)
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,10 @@ class _Semantic:
             source=self.name,
             type="semantic",
         )
+
+    def classes(self, path: Path) -> tuple[str, ...]:
+        """Return the names of all classes."""
+        return self.places.names
 
     def labels(self, path: Path) -> np.ndarray:
         """Return the classes (1, H, W) of a picture, 255 where they are ignored."""

@@ -1,0 +1,193 @@
+"""Answers kept on disk by model and question, so that a second metric costs no second answer.
+
+Also what is handed in to a server: pictures of masks in a zip, checked against their layout.
+"""
+
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deixis.errors import ConfigError, DataError
+from deixis.evaluation.evaluator import blind
+from deixis.structures.answers import GroundedAnswer
+from deixis.structures.samples import Sample
+from deixis.structures.wire import answer_from_json, answer_to_json
+
+BATCH = 8  # questions asked at once where pictures are made to be handed in
+
+
+class Kept:
+    """Answers as a reasoner does, and asks it only what it has not answered yet.
+
+    Args:
+        reasoner: what answers; it must have a ``fingerprint``, its weights' hash.
+        folder: where answers are kept, a JSON file each.
+
+    Raises:
+        ConfigError: the reasoner has no fingerprint, so its answers cannot be told from others'.
+    """
+
+    def __init__(self, reasoner: Any, folder: Path | str) -> None:
+        self.name = reasoner.name
+        self.fingerprint = getattr(reasoner, "fingerprint", None)
+        if not self.fingerprint:
+            raise ConfigError(
+                f"{self.name}: expected a model with a fingerprint, got none. Do not keep answers."
+            )
+        self._reasoner, self._folder = reasoner, Path(folder)
+
+    def answer_batch(self, samples: Sequence[Sample]) -> list[GroundedAnswer]:
+        """Return one answer per sample."""
+        places = [self._place(sample) for sample in samples]
+        answers = [_load(p, s) for p, s in zip(places, samples, strict=True)]
+        open_ones = [i for i, answer in enumerate(answers) if answer is None]
+        asked = [samples[i] for i in open_ones]
+        found = self._reasoner.answer_batch(asked) if asked else []
+        for i, answer in zip(open_ones, found, strict=True):
+            row = answer_to_json(answer, samples[i].images)
+            _write(places[i], json.dumps(row).encode())
+            answers[i] = answer_from_json(row, samples[i].images)
+        return [answer for answer in answers if answer is not None]
+
+    def _place(self, sample: Sample) -> Path:
+        """Return where an answer is kept: under a hash of model, pixels and question."""
+        digest = blake2b(f"{self.name}\n{self.fingerprint}\n".encode(), digest_size=20)
+        asked = [sample.question.text, [repr(one) for one in sample.question.prompts]]
+        digest.update(json.dumps(asked).encode())
+        for prompt in sample.question.prompts:
+            mask = getattr(prompt, "mask", None)
+            if mask is not None:
+                digest.update(mask.pixels.tobytes())
+        for frame in sample.images:
+            digest.update(repr(frame.size).encode())
+            digest.update(frame.pixels.tobytes())
+        key = digest.hexdigest()
+        return self._folder / key[:2] / f"{key}.json"
+
+
+def answer_share(kept: Kept, samples: Sequence[Sample], share: str) -> int:
+    """Answer every n-th sample, so that n processes or machines answer all into one folder.
+
+    Evaluated from that folder afterwards, the report is the one of a single process.
+
+    Args:
+        kept: what answers and keeps.
+        samples: of the benchmark.
+        share: "2/5" is the second of five.
+
+    Returns:
+        How many samples the share has.
+
+    Raises:
+        ConfigError: no such share.
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", share)
+    number, of = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= of:
+        raise ConfigError(f'shard: expected one such as "2/5", got {share!r}.')
+    mine = range(number - 1, len(samples), of)
+    for start in range(0, len(mine), BATCH):
+        kept.answer_batch([blind(samples[i]) for i in mine[start : start + BATCH]])
+    return len(mine)
+
+
+def write_submission(reasoner: Any, samples: Sequence[Sample], path: Path | str) -> int:
+    """Write ``VIDEO/EXPRESSION/FRAME.png`` of all samples into a zip, whole or not at all.
+
+    This is what the servers of MeViS and Ref-YouTube-VOS take: 255 is the target.
+
+    Returns:
+        How many pictures there are.
+
+    Raises:
+        DataError: the zip does not have every picture in the right size.
+    """
+    path = Path(path)
+    draft = path.with_name(f"{path.name}.draft")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as file:
+            for name, content in _pictures(reasoner, samples):
+                file.writestr(name, content)
+        count = check_submission(draft, samples)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
+
+
+def check_submission(path: Path | str, samples: Sequence[Sample]) -> int:
+    """Check that a zip holds one picture a frame of every sample, and nothing else.
+
+    Returns:
+        How many pictures there are.
+
+    Raises:
+        DataError: one is missing, too many, of another size, or no picture of one value a pixel.
+    """
+    from PIL import Image
+
+    wanted = {
+        f"{s.id}/{Path(f.name).stem}.png": f.size
+        for s in (samples[i] for i in range(len(samples)))
+        for f in s.images
+    }
+    with zipfile.ZipFile(path) as file:
+        names = {name for name in file.namelist() if not name.endswith("/")}
+        for what, wrong in (("missing", set(wanted) - names), ("surplus", names - set(wanted))):
+            if wrong:
+                raise DataError(
+                    f"{path}: expected {len(wanted)} pictures, got {len(wrong)} {what}, "
+                    f"such as {min(wrong)}."
+                )
+        for name, size in wanted.items():
+            with Image.open(BytesIO(file.read(name))) as image:
+                if image.mode not in {"L", "P", "1"} or image.size != (size[1], size[0]):
+                    raise DataError(
+                        f"{path}: {name}: expected one value a pixel and {size} (height, width), "
+                        f"got {image.mode} and {image.size[::-1]}."
+                    )
+    return len(wanted)
+
+
+def _pictures(reasoner: Any, samples: Sequence[Sample]) -> Iterator[tuple[str, bytes]]:
+    from PIL import Image
+
+    for start in range(0, len(samples), BATCH):
+        batch = [samples[i] for i in range(start, min(start + BATCH, len(samples)))]
+        answers = reasoner.answer_batch([blind(sample) for sample in batch])
+        for sample, answer in zip(batch, answers, strict=True):
+            for index, frame in enumerate(sample.images):
+                pixels = np.zeros(frame.size, dtype=np.uint8)
+                for target in answer.targets:
+                    if index in target.masks:
+                        pixels[target.masks[index].pixels] = 255
+                content = BytesIO()
+                Image.fromarray(pixels).save(content, "PNG")
+                yield f"{sample.id}/{Path(frame.name).stem}.png", content.getvalue()
+
+
+def _load(place: Path, sample: Sample) -> GroundedAnswer | None:
+    """Return a kept answer; None where there is none, or one that cannot be read."""
+    try:
+        return answer_from_json(json.loads(place.read_bytes()), sample.images)
+    except (OSError, ValueError):
+        return None
+
+
+def _write(place: Path, content: bytes) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = place.with_name(f"{place.name}.{os.getpid()}.draft")
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, place)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,180 @@
+"""Benchmarks of others in their published protocols: data set and protocol -> samples, figures.
+
+A table names, for each data set of `deixis.data.catalogue`, the protocols in which it is scored:
+the first is the one that its papers' numbers follow. `deixis.evaluation.counting` does the sums.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from deixis.config import pick
+from deixis.data.annotations.rows import LazySamples
+from deixis.data.catalogue import DATA_SETS, open_data
+from deixis.data.images.reasoning import open_reason_seg
+from deixis.errors import ConfigError
+from deixis.evaluation import counting, counting_sets
+from deixis.evaluation.benchmarks import Benchmark, Task
+from deixis.evaluation.counting import Counting
+from deixis.structures.samples import Sample
+
+Opener = Callable[[Path, str], LazySamples]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to score a data set.
+
+    Attributes:
+        metric: a key of `deixis.metrics.protocols.PROTOCOLS`.
+        protocol: one of its protocols.
+        count: makes what counts, of the opened samples.
+        open: opens the split where the protocol reads it in its own way.
+    """
+
+    metric: str
+    protocol: str
+    count: Callable[[LazySamples, str, str], Counting]
+    open: Opener | None = None
+
+
+def _ways(metric: str, count: type[Counting], *protocols: str) -> dict[str, Way]:
+    return {p: Way(metric=metric, protocol=p, count=count) for p in (*protocols, "clean")}
+
+
+def _every_text(root: Path, split: str) -> LazySamples:
+    return open_reason_seg(root, split, every_text=True, ignored=0)
+
+
+LISA = ("lisa", "pixellm", "glamm", "sa2va")
+SINGLE = {
+    **_ways("masks", counting.Masks, *LISA),
+    "segzero": Way(metric="masks", protocol="segzero", count=counting.OneMask),
+    "unipixel": Way(metric="mask_and_box", protocol="unipixel", count=counting.MaskAndBox),
+}
+MULTI = _ways("masks", counting.Masks, "pixellm", "lisa")
+REASON_SEG = {
+    **_ways("masks", counting.Masks, "lisa"),
+    "segzero": Way(metric="masks", protocol="segzero", count=counting.OneMask),
+    "unipixel": Way(
+        metric="mask_and_box", protocol="unipixel", count=counting.MaskOnly, open=_every_text
+    ),
+}
+GRES = {
+    **_ways("gres", counting.NoTarget, "rela"),
+    "grec": Way(metric="grec", protocol="grefcoco", count=counting.Boxes),
+    "grec-clean": Way(metric="grec", protocol="clean", count=counting.Boxes),
+}
+EXPRESSIONS = _ways("expressions", counting.Expressions, "mevis", "unipixel")
+CHOICES = _ways("choices", counting.Choices, "unipixel")
+PIXELQA = _ways("pixelqa", counting.PointedVolumes, "unipixel")
+PARTS = _ways("masks", counting.AnswerMasks)
+CLASSES = _ways("classes", counting_sets.Classes, "lisa")
+
+WAYS: Mapping[str, Mapping[str, Way]] = {
+    "refcoco": SINGLE,
+    "refcoco+": SINGLE,
+    "refcocog": SINGLE,
+    "refcocog-google": SINGLE,
+    "refclef": SINGLE,
+    "grefcoco": GRES,
+    "multi-refcoco": MULTI,
+    "multi-refcoco+": MULTI,
+    "multi-refcocog": MULTI,
+    "reason_seg": REASON_SEG,
+    "muse": _ways("muse", counting.Questions, "pixellm"),
+    "grandf": _ways("gcg", counting_sets.GroundedCaptions, "glamm"),
+    "mevis": EXPRESSIONS,
+    "revos": _ways("revos", counting.Robust, "visa"),
+    "ref_sav": EXPRESSIONS,
+    "ref_youtube_vos": EXPRESSIONS,
+    "ref_davis17": EXPRESSIONS,
+    "lvvis": EXPRESSIONS,
+    "vicas": {"clean": EXPRESSIONS["clean"]},
+    "groundmore": _ways("clips", counting.Clips, "davis"),
+    "videorefer-d": _ways("judged", counting_sets.Judged, "videorefer"),
+    "videorefer-q": {
+        "videorefer": Way(metric="choices", protocol="videorefer", count=counting.Choices),
+        **CHOICES,
+    },
+    "pixelqa-point": PIXELQA,
+    "pixelqa-box": PIXELQA,
+    "pixelqa-mixed": PIXELQA,
+    "ade20k": CLASSES,
+    "cocostuff": CLASSES,
+    "mapillary": CLASSES,
+    "paco_lvis": PARTS,
+    "pascal_part": PARTS,
+    "mvbench": {
+        **CHOICES,
+        "mvbench": Way(metric="choices", protocol="mvbench", count=counting.Choices),
+    },
+    "video_mme": CHOICES,
+}
+UNSCORED = tuple(name for name in DATA_SETS if name not in WAYS)  # training data in words
+
+
+@dataclass(frozen=True, slots=True)
+class First(Sequence[Sample]):
+    """The first samples of a data set."""
+
+    samples: LazySamples
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        if isinstance(index, slice):
+            return self.samples[: self.length][index]
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        return self.samples[index]
+
+
+def open_published(
+    name: str,
+    root: Path | str,
+    *,
+    split: str | None = None,
+    protocol: str = "published",
+    count: int | None = None,
+) -> Benchmark:
+    """Return a data set as a benchmark, scored in one of its protocols.
+
+    Args:
+        name: a key of `deixis.data.catalogue.DATA_SETS`.
+        root: the folder of the data.
+        split: None: the one that is usually evaluated.
+        protocol: "published" (the first of the data set's), "clean", or one by name.
+        count: how many samples; None: all.
+
+    Raises:
+        ConfigError: an unknown name, split or protocol, or a data set without any evaluation.
+        DataError: the data cannot be read, or its true answers are not public.
+    """
+    found = pick(DATA_SETS, name, "data set")
+    if name not in WAYS:
+        raise ConfigError(
+            f"{name}: expected a data set with an evaluation, got one to train with. "
+            f"Choose another: {', '.join(WAYS)}."
+        )
+    ways = WAYS[name]
+    chosen = next(iter(ways)) if protocol == "published" else protocol
+    way = pick(ways, chosen, f"protocol of {name}")
+    split = found.splits[0] if split is None else split
+    pick(dict.fromkeys(found.splits), split, f"split of {name}")
+    opened = partial(open_data, name) if way.open is None else way.open
+    samples = opened(Path(root), split)
+    if count is not None and count < 1:
+        raise ConfigError(f"count: expected at least 1 sample, got {count}. Ask for more.")
+    counts = way.count(samples, way.metric, way.protocol)
+    length = len(samples) if count is None else min(count, len(samples))
+    counts.notes |= {"protocol": chosen, "metric": way.metric, "says": counts.says}
+    return Benchmark(
+        name=name,
+        samples=First(samples, length),
+        task=Task(measures=(way.metric,), notes=counts.notes, counts=counts),
+        split=split,
+    )

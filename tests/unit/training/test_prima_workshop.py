@@ -1,5 +1,7 @@
 """PRIMA's runs: stage 0, the published stage with exactly its parts, and what is left of both."""
 
+import fnmatch
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -159,3 +161,19 @@ def test_families_are_told_by_preset_and_by_folder(folder, tmp_path):
 def test_models_that_cannot_be_made_are_refused_by_name(folder, tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         build_model(run_of(folder, **changes), tmp_path / "none")
+
+
+def test_every_variant_of_the_readers_questions_is_a_run_that_can_begin(folder):
+    place = RECIPE.parents[1] / "benchmarks" / "prima_questions.py"
+    spec = spec_from_file_location("prima_questions", place)
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    for variant, changes in script.VARIANTS.items():
+        run = load_run(script.RUN, [*changes, f"start.model={folder}"])
+        config = make_config(run.model, run.model_overrides, PRESETS)
+        with torch.device("meta"):
+            model = ready(PrimaModel(config))
+        assert freeze(model, published_parts(config)), variant
+        for pattern in run.start.take:
+            assert fnmatch.filter(model.state_dict(), pattern), pattern
+    assert load_run(script.RUN.with_name("prima_base.yaml")).stages == load_run(RECIPE).stages[:2]

@@ -63,20 +63,21 @@ def scenes():
 def fall(model, objective, batch, steps, rate):
     """Train on one batch; the parts of the loss before and after."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
-    parts = []
-    for _ in range(steps):
-        parts.append({name: float(part) for name, part in objective(model, batch).items()})
+    seen = []
+    for _ in range(steps + 1):
+        parts = objective(model, batch)
+        seen.append({name: part.item() for name, part in parts.items()})
         optimizer.zero_grad()
-        sum(objective(model, batch).values()).backward()
+        sum(parts.values()).backward()
         optimizer.step()
-    return parts[0], {name: float(part) for name, part in objective(model, batch).items()}
+    return seen[0], seen[-1]
 
 
 def test_patches_learn_what_they_show(make_pixellm, scenes):
     model, processor = make_pixellm()
     objective = PatchObjective(processor)
-    first, last = fall(model, objective, objective.collate(scenes[:2]), 12, 3e-3)
-    assert all(last[name] < 0.9 * first[name] for name in ("category", "part", "inside"))
+    first, last = fall(model, objective, objective.collate(scenes[:2]), 30, 1e-2)
+    assert all(last[name] < 0.9 * first[name] for name in objective.weights), last
 
 
 def test_labels_of_patches_lie_where_the_pixels_do(make_pixellm, scenes):
@@ -93,7 +94,7 @@ def test_words_and_masks_are_learned_together(make_pixellm, scenes):
     model, processor = make_pixellm()
     objective = AnswerObjective(processor)
     batch = objective.collate(scenes[1:2])
-    first, last = fall(model.train(), objective, batch, 10, 3e-3)
+    first, last = fall(model.train(), objective, batch, 8, 3e-3)
     assert first.keys() == {"text", "bce", "dice"}
     assert last["text"] < 0.8 * first["text"]
     assert last["bce"] + last["dice"] < first["bce"] + first["dice"]

@@ -9,12 +9,16 @@ import json
 import sys
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
+
+import yaml
 
 from deixis import load
 from deixis.evaluation.evaluator import evaluate
 from deixis.scenes.questions import TASKS, make_sample
 from deixis.structures.samples import Sample
+from deixis.training.objective import OBJECTIVES
 from deixis.viz.overlay import contact_sheet
 
 FOLDER = Path(__file__).parents[1] / "docs" / "tiny"
@@ -35,44 +39,46 @@ def draw_samples() -> None:
 
 
 def draw_curve() -> None:
-    """Draw the losses of the shipped run, stage by stage."""
+    """Draw the losses of the shipped run over all of its stages."""
     from matplotlib import pyplot
 
-    rows = [json.loads(line) for line in log().splitlines() if line]
+    rows = [json.loads(line) for line in paper("metrics.jsonl").splitlines() if line]
+    stages = {stage["name"]: stage for stage in yaml.safe_load(paper("run.yaml"))["stages"]}
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
     for axis, names, title in (
         (left, DENSE, "what every cell shows (cross-entropy)"),
         (right, SPOKEN, "what is meant, said and drawn"),
     ):
         for name in names:
-            steps, values = smoothed([r for r in rows if name in r.get("parts", {})], name)
-            if steps:
-                axis.plot(steps, [value / values[0] for value in values], label=name)
-        axis.set(title=title, xlabel="steps of these stages", ylabel="share of the first loss")
+            steps, values = smoothed([r for r in rows if name in r.get("parts", {})], name, stages)
+            axis.plot(steps, values, label=name)
+        axis.set(title=title, xlabel="steps of these stages", ylabel="loss")
         axis.set_yscale("log")
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
     figure.savefig(FOLDER / "curve.png", dpi=110)
 
 
-def log() -> str:
-    """Return the log that lies beside the shipped weights."""
-    place = files("deixis") / "weights" / "deixis-tiny" / "metrics.jsonl"
-    return place.read_text(encoding="utf-8")
+def paper(name: str) -> str:
+    """Return a file that lies beside the shipped weights."""
+    return (files("deixis") / "weights" / "deixis-tiny" / name).read_text(encoding="utf-8")
 
 
-def smoothed(rows: list[dict], name: str) -> tuple[list[int], list[float]]:
-    """Return steps, counted over all stages, and the mean loss of windows; a loss is divided by
-    its weight where a stage weighs it otherwise, so that stages can be compared."""
-    steps, values, before, last, stage = [], [], 0, 0, None
-    for start in range(0, len(rows), WINDOW):
-        some = rows[start : start + WINDOW]
-        if some[0]["stage"] != stage:
-            stage, before = some[0]["stage"], before + last
-        last = some[-1]["step"]
-        steps.append(before + last)
-        weight = some[0].get("weights", {}).get(name, 1.0)
-        values.append(sum(row["parts"][name] for row in some) / len(some) / weight)
+def smoothed(rows: list[dict], name: str, stages: dict[str, dict]) -> tuple[list[int], list[float]]:
+    """Return steps, counted over all stages of an objective, and the mean loss of windows; it is
+    divided by its weight, so that stages that weigh it otherwise can be compared."""
+    steps: list[int] = []
+    values: list[float] = []
+    before = 0
+    for stage, logged in groupby(rows, lambda row: str(row["stage"])):
+        mine = list(logged)
+        usual = OBJECTIVES[stages[stage]["objective"]].weights[name]
+        weight = stages[stage]["loss_weights"].get(name, usual)
+        for start in range(0, len(mine), WINDOW):
+            some = mine[start : start + WINDOW]
+            steps.append(before + some[-1]["step"])
+            values.append(sum(row["parts"][name] for row in some) / len(some) / weight)
+        before += mine[-1]["step"]
     return steps, values
 
 

@@ -24,9 +24,11 @@ from deixis.structures.files import write_whole
 from deixis.structures.images import ImageSet
 from deixis.structures.numbering import frame_key, ordinal
 from deixis.structures.prompts import Prompt
+from deixis.viz.frames import write_frames
 from deixis.viz.overlay import overlay_frames
 
-OURS = re.compile(r"image_\d+\.(png|gif)|masks|answer\.json")  # what an earlier answer left
+# what an earlier answer left
+OURS = re.compile(r"image_\d+(\.(png|gif)|_frames)|masks|answer\.json")
 STILL = 0.125  # seconds per frame where a clip's own times say nothing
 
 PAGE = """<!doctype html>
@@ -73,7 +75,8 @@ def write_answer(
     document: Mapping[str, object],
     prompts: Sequence[Prompt] = (),
 ) -> None:
-    """Write overlays, masks and ``answer.json`` (the document), in place of an earlier answer's."""
+    """Write overlays, masks and ``answer.json`` (the document), in place of an earlier answer's;
+    of a clip also each frame's labels, as a picture and in COCO's form."""
     with whole_folder(folder) as draft:
         for image in range(len(images.lengths)):
             _write_overlay(draft, images, image, answer, prompts)
@@ -139,6 +142,7 @@ def _write_overlay(
         next(frames).save(stem.with_suffix(".png"), compress_level=4)
     else:
         write_animation(stem.with_suffix(".gif"), frames, times)
+        write_frames(folder / f"{stem.name}_frames", images, image, answer)
 
 
 def _move_into(draft: Path, folder: Path) -> None:

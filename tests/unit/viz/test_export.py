@@ -28,13 +28,14 @@ ANSWER = GroundedAnswer(
 )
 
 
-def test_a_folder_holds_a_picture_an_animation_the_masks_and_the_document(tmp_path):
+def test_a_folder_holds_a_picture_an_animation_its_frames_the_masks_and_the_document(tmp_path):
     write_answer(tmp_path / "out", IMAGES, ANSWER, {"text": "The cup."})
     names = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
     assert names == [
         "answer.json",
         "image_1.png",
         "image_2.gif",
+        *(f"image_2_frames/00000{n}.{kind}" for n in (1, 2, 3) for kind in ("json", "png")),
         "masks/target_4_image_1.png",
         "masks/target_4_image_2@3.png",
     ]

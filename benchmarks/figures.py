@@ -39,7 +39,8 @@ KEPT = ("metrics", "by_type", "samples", "counts", "configuration", "versions", 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1, help="how many to draw")
+    parser.add_argument("--seed", type=int, help="one that is drawn already, for several processes")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--tasks", nargs="*", default=list(QUOTED))
     parser.add_argument("--fill", action="store_true")
@@ -53,7 +54,7 @@ def main() -> None:
             if path.stem.split("-")[0] in arguments.tasks:
                 path.unlink()
         for _ in range(arguments.seeds):
-            seed = secrets.randbelow(2**63)
+            seed = secrets.randbelow(2**63) if arguments.seed is None else arguments.seed
             for task in arguments.tasks:
                 measure(task, seed, arguments.count)
     for page in (README, TINY):

@@ -111,6 +111,7 @@ class AnswerObjective:
         "dice": 0.5,
         "score": 0.2,
         "presence": 1.0,
+        "refinement": 2.0,  # of pixels that two masks of one question claim, in "bce"; 1: none
     }
 
     def __init__(self, processor: DeixisProcessor) -> None:
@@ -143,7 +144,9 @@ class AnswerObjective:
             parts["presence"] = presence_loss(taught.presence, taught.shows, taught.there)
         if len(logits):
             question = truth.row[output.target] * len(batch.pixels) + output.frame
-            weights = refinement_weights(logits, question.unique(return_inverse=True)[1])
+            weights = refinement_weights(
+                logits, question.unique(return_inverse=True)[1], alpha=self.weights["refinement"]
+            )
             parts["bce"] = bce_per_mask(logits, masks, weights).mean()
             parts["dice"] = soft_dice(logits, masks).mean()
             parts["score"] = _score_loss(output, logits, masks)

@@ -111,6 +111,9 @@ def evaluate(
         str | None, typer.Option(metavar="URL|FILE", help="Who scores videorefer-d.")
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="The judge's name there.")] = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Write broken records there, go on.")
+    ] = None,
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option(metavar="A.json B.json", help="Two reports.")
     ] = None,
@@ -149,6 +152,7 @@ def evaluate(
         protocol=protocol,
         judge=judge,
         judge_model=judge_model,
+        quarantine=quarantine,
     )
     answered = baseline, predictions
     measure(asked, settings, pictures=pictures, answered=answered, compare=compare)

@@ -67,6 +67,7 @@ class Asked:
     protocol: str = "published"
     judge: str | None = None
     judge_model: str | None = None
+    quarantine: Path | None = None
 
 
 def measure(

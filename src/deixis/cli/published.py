@@ -28,7 +28,12 @@ def open_foreign(asked: Asked) -> Benchmark:
     if asked.root is None:
         raise ConfigError(f"{asked.name}: expected --root with the folder of the data, got none.")
     benchmark = open_published(
-        str(asked.name), asked.root, split=asked.split, protocol=asked.protocol, count=asked.count
+        str(asked.name),
+        asked.root,
+        split=asked.split,
+        protocol=asked.protocol,
+        count=asked.count,
+        quarantine=asked.quarantine,
     )
     if asked.judge is not None:
         from deixis.evaluation.judging import PUBLISHED, Judge

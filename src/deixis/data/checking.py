@@ -15,8 +15,12 @@ PUBLISHED: Mapping[str, int] = {  # samples of a split, where its authors or the
     "reason_seg/test": 779,
     "mevis/valid_u": 793,
     "mevis/valid": 2236,
-    "VideoRefer-Bench-D": 400,
-    "VideoRefer-Bench-Q": 1000,
+    "mevis/train": 23051,
+    "videorefer-d/all": 400,
+    "videorefer-q/all": 1000,
+    "pixelqa-point/all": 1000,
+    "pixelqa-box/all": 1000,
+    "pixelqa-mixed/all": 1000,
 }
 Progress = Callable[[int, int], None]
 

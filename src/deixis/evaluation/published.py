@@ -4,20 +4,20 @@ A table names, for each data set of `deixis.data.catalogue`, the protocols in wh
 the first is the one that its papers' numbers follow. `deixis.evaluation.counting` does the sums.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from deixis.config import pick
 from deixis.data.annotations.rows import LazySamples
 from deixis.data.catalogue import DATA_SETS, open_data
+from deixis.data.checking import check, write_refused
 from deixis.data.images.reasoning import open_reason_seg
-from deixis.errors import ConfigError
+from deixis.errors import ConfigError, DataError
 from deixis.evaluation import counting, counting_sets
 from deixis.evaluation.benchmarks import Benchmark, Task
 from deixis.evaluation.counting import Counting
-from deixis.structures.samples import Sample
 
 Opener = Callable[[Path, str], LazySamples]
 
@@ -115,24 +115,6 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
 UNSCORED = tuple(name for name in DATA_SETS if name not in WAYS)  # training data in words
 
 
-@dataclass(frozen=True, slots=True)
-class First(Sequence[Sample]):
-    """The first samples of a data set."""
-
-    samples: LazySamples
-    length: int
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        if isinstance(index, slice):
-            return self.samples[: self.length][index]
-        if not 0 <= index < self.length:
-            raise IndexError(index)
-        return self.samples[index]
-
-
 def open_published(
     name: str,
     root: Path | str,
@@ -140,6 +122,7 @@ def open_published(
     split: str | None = None,
     protocol: str = "published",
     count: int | None = None,
+    quarantine: Path | None = None,
 ) -> Benchmark:
     """Return a data set as a benchmark, scored in one of its protocols.
 
@@ -149,6 +132,8 @@ def open_published(
         split: None: the one that is usually evaluated.
         protocol: "published" (the first of the data set's), "clean", or one by name.
         count: how many samples; None: all.
+        quarantine: a file for records that cannot be read, which are then left out; None: the
+            first of them ends the run.
 
     Raises:
         ConfigError: an unknown name, split or protocol, or a data set without any evaluation.
@@ -169,12 +154,25 @@ def open_published(
     samples = opened(Path(root), split)
     if count is not None and count < 1:
         raise ConfigError(f"count: expected at least 1 sample, got {count}. Ask for more.")
+    samples = replace(samples, rows=samples.rows[:count])
+    if quarantine is not None:
+        samples = _readable(samples, f"{name}/{split}", quarantine)
     counts = way.count(samples, way.metric, way.protocol)
-    length = len(samples) if count is None else min(count, len(samples))
     counts.notes |= {"protocol": chosen, "metric": way.metric, "says": counts.says}
     return Benchmark(
         name=name,
-        samples=First(samples, length),
+        samples=samples,
         task=Task(measures=(way.metric,), notes=counts.notes, counts=counts),
         split=split,
     )
+
+
+def _readable(samples: LazySamples, name: str, quarantine: Path) -> LazySamples:
+    """Return the samples that can be read, and write down the others."""
+    report = check(samples, name)
+    write_refused(quarantine, report)
+    refused = {index for index, _ in report.refused}
+    rows = [samples.rows[i] for i in range(len(samples)) if i not in refused]
+    if not rows:
+        raise DataError(f"{name}: expected records that can be read, got none. See {quarantine}.")
+    return replace(samples, rows=rows)

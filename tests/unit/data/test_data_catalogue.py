@@ -1,9 +1,15 @@
 """Data sets by name."""
 
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import pytest
 from published import box_mask, picture, ref, write_json, write_refcoco
+from tiny_sets import write_all
 
 from deixis.data.catalogue import DATA_SETS, open_data
+from deixis.data.checking import PUBLISHED
 from deixis.errors import ConfigError, DataError
 from deixis.structures.masks import Mask
 
@@ -35,3 +41,22 @@ def test_unknown_names_and_splits_are_said(tmp_path):
         open_data("refcoc", tmp_path)
     with pytest.raises(ConfigError, match='unknown split of mevis "val"'):
         open_data("mevis", tmp_path, "val")
+
+
+def ids(samples):
+    return [sample.id for sample in samples]
+
+
+def test_every_reader_travels_to_another_process_and_reads_the_same_there(tmp_path):
+    opened = {name: samples() for name, (_, samples) in write_all(tmp_path).items()}
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        elsewhere = {name: pool.submit(ids, samples) for name, samples in opened.items()}
+        for name, samples in opened.items():
+            assert elsewhere[name].result() == ids(samples), name
+    assert pickle.loads(pickle.dumps(opened["vicas"]))[0].answer == opened["vicas"][0].answer
+
+
+def test_published_sizes_are_of_splits_that_exist():
+    for key in PUBLISHED:
+        name, split = key.rsplit("/", 1)
+        assert split in DATA_SETS[name].splits

@@ -250,3 +250,14 @@ def test_a_quarantine_keeps_what_was_refused(root, tmp_path):
     rows = [json.loads(line) for line in kept.read_text().splitlines()]
     assert [row["index"] for row in rows] == [0, 1]
     assert "expected in" in rows[0]["reason"]
+
+def test_an_evaluation_with_a_quarantine_goes_on_without_broken_records(tmp_path):
+    write_all(tmp_path)
+    path = tmp_path / "refer_seg/grefcoco/grefs(unc).json"
+    path.write_text(path.read_text().replace("[10, 11]", "[10, 99]"))
+    with pytest.raises(DataError, match="expected an id among the annotations, got 99"):
+        scored(tmp_path, "grefcoco", "oracle")
+    benchmark = open_published("grefcoco", tmp_path, quarantine=tmp_path / "out.jsonl")
+    report = evaluate(make_baseline("oracle", benchmark), benchmark)
+    assert (report["samples"], report["metrics"]["n_acc"]) == (1, 1)
+    assert "got 99" in (tmp_path / "out.jsonl").read_text()

@@ -6,7 +6,8 @@ one edited, never meets an old index.
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,22 @@ WORTHWHILE = 2**20  # bytes from which a file's index is kept
 Count = Callable[[Any, str], int]  # how many rows a record gives, and where an error is
 
 
-def record_rows(path: Path, kind: str, count: Count) -> np.ndarray:
-    """Return one row (first byte, byte behind the last, number, record) per row of each record.
+@dataclass(frozen=True, eq=False)
+class Rows(Sequence[Any]):
+    """Rows (first byte, byte behind the last, number, record), kept as int64 (rows, 4)."""
+
+    places: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self.places[index].tolist()
+        return [tuple(row) for row in found] if isinstance(index, slice) else tuple(found)
+
+
+def record_rows(path: Path, kind: str, count: Count) -> Rows:
+    """Return one row per row of each record of a JSON list.
 
     Args:
         path: a JSON file that holds a list.
@@ -31,7 +46,7 @@ def record_rows(path: Path, kind: str, count: Count) -> np.ndarray:
         count: returns how many rows a record gives; it may refuse one with a DataError.
 
     Returns:
-        int64 (rows, 4): numbers run from 0 within a record, records from 0 within the file.
+        Numbers run from 0 within a record, records from 0 within the file.
 
     Raises:
         DataError: the file is no JSON list, or a record is refused.
@@ -48,7 +63,7 @@ def record_rows(path: Path, kind: str, count: Count) -> np.ndarray:
         rows = np.array(found, dtype=np.int64).reshape(-1, 4)
         if kept is not None:
             _keep(kept, rows)
-    return rows
+    return Rows(rows)
 
 
 def read_record(path: Path, start: int, stop: int) -> Any:

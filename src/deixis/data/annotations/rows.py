@@ -29,7 +29,7 @@ class LazySamples(Sequence[Sample]):
     """
 
     name: str
-    rows: Sequence[Any] | np.ndarray
+    rows: Sequence[Any]
     make: Callable[[Any], Sample]
     draw: Callable[[Any], np.ndarray] | None = None
     extra: Callable[[Any], Any] | None = None

@@ -134,7 +134,8 @@ def open_expressions(root: Path | str, dataset: str, split: str) -> LazySamples:
         page=layout.page,
         foreground=base / layout.foreground if layout.foreground else None,
     )
-    return LazySamples(maker.name, rows, maker.sample, maker.labels, maker.any_object)
+    more = maker.any_object if layout.foreground else None
+    return LazySamples(maker.name, rows, maker.sample, maker.labels, more)
 
 
 @dataclass(frozen=True, kw_only=True)

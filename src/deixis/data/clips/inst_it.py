@@ -52,7 +52,7 @@ class _InstIt:
 
     def sample(self, row: Any) -> Sample:
         """Return the sample of a question, given as `record_rows` has it."""
-        start, stop, number, index = (int(value) for value in row)
+        start, stop, number, index = row
         entry = read_record(self.path, start, stop)
         where = f"{self.path}:{index}"
         question, answer = _pairs(entry, where)[number]

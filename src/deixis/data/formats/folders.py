@@ -218,9 +218,13 @@ def _tasks(path: Path) -> Iterator[_Task]:
                     f"Export brushes as PNG."
                 )
             labels = field(value, POLYGONS, list, where)
-            numbers = [v for point in field(value, "points", list, where) for v in point]
+            points = field(value, "points", list, where)
+            pairs = all(isinstance(point, list) and len(point) == 2 for point in points)
+            numbers = [v for point in points for v in point] if pairs else []
             if len(numbers) < 6 or not all(type(v) in (int, float) for v in numbers):
-                raise DataError(f"{where}: expected at least 3 points, got {numbers[:6]}.")
+                raise DataError(
+                    f"{where}: expected at least 3 points [x, y], got {str(points)[:60]}."
+                )
             outlines.append((str(labels[0]) if labels else "object", tuple(map(float, numbers))))
         image = unquote(address).replace("\\", "/").split("/")[-1]
         yield _Task(key=str(entry.get("id", index)), image=image, outlines=tuple(outlines))

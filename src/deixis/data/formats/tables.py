@@ -62,8 +62,8 @@ class _Coco:
 
     def _name(self, key: int) -> str:
         number: Any = self.instances.annotation(key).get("category_id")
-        known = self.instances.categories if isinstance(number, int) else {}
-        return known.get(number) or f"object {key}"
+        name = self.instances.categories.get(number) if isinstance(number, int) else None
+        return name or f"object {key}"
 
 
 def open_yolo(folder: Path | str, names: Sequence[str]) -> LazySamples:

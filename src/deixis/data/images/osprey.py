@@ -63,7 +63,7 @@ class _Osprey:
 
     def sample(self, row: Any) -> Sample:
         """Return the sample of a turn, given as `record_rows` has it."""
-        start, stop, number, index = (int(value) for value in row)
+        start, stop, number, index = row
         entry = read_record(self.path, start, stop)
         where = f"{self.path}:{index}"
         question, answer, names = _said(entry, number, where)

@@ -58,7 +58,7 @@ class _Conversations:
 
     def sample(self, row: Any) -> Sample:
         """Return the sample of a turn, given as `record_rows` has it."""
-        start, stop, number, index = (int(value) for value in row)
+        start, stop, number, index = row
         entry = read_record(self.path, start, stop)
         said = [
             _said(entry["conversations"][2 * number + k], who, f"{self.path}:{index}")

@@ -23,13 +23,14 @@ def unipixel_bill(bill: Bill, config: UniPixelConfig) -> None:
     for part in parts:
         part._attn_implementation = "eager"
     model = UniPixelModel(config).eval().requires_grad_(False)
-    text, vision, sam = parts[0], parts[1], config.sam_config
+    text, vision = parts
+    sam: Any = config.sam_config
     side = SIDE // vision.patch_size
     one = Bill(images=1, answer_tokens=0)
     features = one.count("vision", lambda: _qwen_sees(model.vision, side, vision))
     one.count("vision", lambda: model.merge(features))
-    pixels: Any = sam.image_size
-    frame = one.count("vision", lambda: model.tracker.sam.look(meta(1, 3, pixels, pixels)))
+    pixels = meta(1, 3, sam.image_size, sam.image_size)
+    frame = one.count("vision", lambda: model.tracker.sam.look(pixels))
     bill.operations["vision"] += bill.images * one.operations["vision"]
     head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
     bill.language(model.language, head, bill.text + len(features) * bill.images)

@@ -81,7 +81,7 @@ def stepping(model: PixelLM) -> Callable[[PixelLMBatch], float]:
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip or 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        return float(loss)
+        return loss.item()
 
     return step
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from deixis.metrics.sums import Tally, exactly
 
-DRAWS = 1000
+DRAWS = 500
 TAIL = 2.5  # percent on either side
 Result = Callable[[Tally], dict[str, float]]
 

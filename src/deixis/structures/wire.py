@@ -146,14 +146,17 @@ class CaseJson(Strict):
 
     id: str
     type: str
-    score: Fraction  # the mean of the metrics that this question defines
+    score: float  # the mean of the metrics that this question defines; percent in some protocols
+    sums: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = {}
 
 
 class ReportJson(Strict):
     """What ``deixis eval`` writes."""
 
-    metrics: dict[str, Fraction]
-    by_type: dict[str, dict[str, Fraction]]
+    metrics: dict[str, float]  # shares, or percent where a published protocol prints it
+    by_type: dict[str, dict[str, float]]
+    intervals: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = {}  # 95 %
+    failures: dict[str, int] = {}  # of the published code, by name
     samples: Annotated[int, Field(ge=0)]
     configuration: dict[str, Any]
     versions: dict[str, str]

@@ -85,11 +85,22 @@ def deixis_bill(bill: Bill, config: DeixisConfig) -> None:
     bill.language(model.speech.decoder, words, columns)
     if model.codebook is None or model.pyramid is None:
         return
-    codebook, pyramid = model.codebook, model.pyramid
-    queries = bill.count(
-        "decoding", lambda: codebook(meta(bill.images * config.group_size, text.hidden_size))
-    )
-    fine = [features[0]] * config.levels
-    index = torch.zeros(bill.images, dtype=torch.long)
-    prior = meta(bill.images, *features[0].shape[2:]) if model.objects is not None else None
-    bill.count("decoding", lambda: pyramid(queries, fine, index, prior))
+    one = Bill(images=1, answer_tokens=0)
+    one.count("decoding", lambda: _draws(model, features[0].shape[1:]))
+    bill.operations["decoding"] += bill.images * one.operations["decoding"]
+
+
+def _draws(model: DeixisModel, size: torch.Size) -> Tensor:
+    """Draw one target in one image with features (C, h, w), on the processor: the pyramid sorts
+    rows by their image, which meta cannot. What the weights are makes no difference."""
+    config: Any = model.config
+    assert model.codebook is not None
+    assert model.pyramid is not None
+    with torch.device("cpu"):
+        codebook = model.codebook.to_empty(device="cpu")
+        pyramid = model.pyramid.to_empty(device="cpu")
+        queries = codebook(torch.zeros(config.group_size, config.text_config.hidden_size))
+        fine = [torch.zeros(1, *size)] * config.levels
+        prior = torch.full((1, *size[1:]), 0.5) if model.objects is not None else None
+        drawn: Tensor = pyramid(queries, fine, torch.zeros(1, dtype=torch.long), prior)
+    return drawn

@@ -206,9 +206,9 @@ class Sweeps:
             )
         ]
         back = order.argsort().to(parts[0][1].pointer.device)
-        masks = [kept.masks for _, kept in parts if kept.masks is not None]
+        remembered = [kept.masks for _, kept in parts if kept.masks is not None]
         kept = Kept(
-            masks=torch.cat(masks)[back] if masks else None,
+            masks=torch.cat(remembered)[back] if len(remembered) == len(parts) else None,
             pointer=torch.cat([kept.pointer for _, kept in parts])[back],
         )
         return Shown.joined(shown), kept

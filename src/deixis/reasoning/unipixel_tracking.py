@@ -9,14 +9,15 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from deixis.decoding.sweeping import Anchor, Sweeps, Wanted
 from deixis.errors import DataError
 from deixis.processing.unipixel import check_images
-from deixis.reasoning.unipixel_looks import Drawn
+from deixis.reasoning.unipixel_looks import Drawn, Looks
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.files import write_whole
 from deixis.structures.images import ImageSet
@@ -24,10 +25,23 @@ from deixis.structures.masks import Mask
 from deixis.structures.numbering import frame_key, ordinal
 from deixis.structures.prompts import Box, Point, Prompt, Region
 
-if TYPE_CHECKING:
-    from deixis.reasoning.unipixel import UniPixelEngine
-
 VERSION = 1  # of the file
+
+
+class Engine(Protocol):
+    """What tracking needs of the engine that answers: see ``UniPixelEngine``."""
+
+    model: Any
+    processor: Any
+    looks: Looks
+
+    def frames_drawn(self, images: ImageSet, keep: Sequence[int] = ()) -> tuple[int, ...]: ...
+
+    def see(self, images: ImageSet, keep: Sequence[int] = ()) -> Any: ...
+
+    def asked(
+        self, known: Any, text: str, prompts: Sequence[Point | Box]
+    ) -> tuple[list[int], Tensor]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +84,7 @@ class ClipTracking:
     """
 
     def __init__(
-        self, engine: "UniPixelEngine", images: ImageSet, prompts: Sequence[Prompt]
+        self, engine: Engine, images: ImageSet, prompts: Sequence[Prompt]
     ) -> None:
         check_images(images)
         self.engine, self.images = engine, images
@@ -178,7 +192,7 @@ class ClipTracking:
 
     @classmethod
     def load(
-        cls, path: Path | str, engine: "UniPixelEngine", images: ImageSet
+        cls, path: Path | str, engine: Engine, images: ImageSet
     ) -> "ClipTracking":
         """Read what ``save`` wrote, about the same clip and for the same model.
 
@@ -278,7 +292,7 @@ def _drawn(object_id: int, plain: dict[str, Any]) -> Drawn:
     )
 
 
-def _read(path: Path | str, engine: "UniPixelEngine") -> dict[str, Any]:
+def _read(path: Path | str, engine: Engine) -> dict[str, Any]:
     import pickle
 
     try:

@@ -95,11 +95,6 @@ def measure(
 
         compare_reports(*compare)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    from deixis.evaluation.evaluator import evaluate, report_table
-
     out = settings.out
     check_settings(settings.device, settings.dtype, out.parent if out else None)
     benchmark = _opened(asked)
@@ -109,6 +104,17 @@ def measure(
 
         answer_only(reasoner, benchmark, settings)
         return
+    _report(reasoner, benchmark, settings, pictures)
+
+
+def _report(reasoner: Any, benchmark: Any, settings: Settings, pictures: int) -> None:
+    """Evaluate, show the report as a table, and write its pages beside it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from deixis.evaluation.evaluator import evaluate, report_table
+
+    out = settings.out
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         row = bar.add_task("", total=len(benchmark.samples))

@@ -140,14 +140,7 @@ def open_published(
         DataError: the data cannot be read, or its true answers are not public.
     """
     found = pick(DATA_SETS, name, "data set")
-    if name not in WAYS:
-        raise ConfigError(
-            f"{name}: expected a data set with an evaluation, got one to train with. "
-            f"Choose another: {', '.join(WAYS)}."
-        )
-    ways = WAYS[name]
-    chosen = next(iter(ways)) if protocol == "published" else protocol
-    way = pick(ways, chosen, f"protocol of {name}")
+    chosen, way = _way(name, protocol)
     split = found.splits[0] if split is None else split
     pick(dict.fromkeys(found.splits), split, f"split of {name}")
     opened = partial(open_data, name) if way.open is None else way.open
@@ -165,6 +158,18 @@ def open_published(
         task=Task(measures=(way.metric,), notes=counts.notes, counts=counts),
         split=split,
     )
+
+
+def _way(name: str, protocol: str) -> tuple[str, Way]:
+    """Return a protocol of a data set with its own name."""
+    if name not in WAYS:
+        raise ConfigError(
+            f"{name}: expected a data set with an evaluation, got one to train with. "
+            f"Choose another: {', '.join(WAYS)}."
+        )
+    ways = WAYS[name]
+    chosen = next(iter(ways)) if protocol == "published" else protocol
+    return chosen, pick(ways, chosen, f"protocol of {name}")
 
 
 def _readable(samples: LazySamples, name: str, quarantine: Path) -> LazySamples:

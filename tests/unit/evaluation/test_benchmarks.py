@@ -69,10 +69,10 @@ def test_nothing_to_ask_is_an_error(tmp_path):
 
 
 def test_where_a_question_points_another_is_asked_in_words():
-    pointing = [i for i in range(24) if make_sample("val", "multi", 8, i).question.prompts]
-    words = open_benchmark("multi-words", count=24, seed=8, split="val").samples
-    assert pointing
-    for index in range(24):
+    pointing = [i for i in range(6) if make_sample("val", "multi", 0, i).question.prompts]
+    words = open_benchmark("multi-words", count=6, seed=0, split="val").samples
+    assert 0 in pointing
+    for index in range(6):
         assert not words[index].question.prompts
         if index not in pointing:
-            assert words[index].id == make_sample("val", "multi", 8, index).id
+            assert words[index].id == make_sample("val", "multi", 0, index).id

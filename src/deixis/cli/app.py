@@ -131,7 +131,8 @@ def evaluate(
     dtype: Dtype = None,
 ) -> None:
     """Measure a model on questions whose answers are known; goes on where it was stopped."""
-    from deixis.cli.measuring import Asked, Settings, measure
+    from deixis.cli.measuring import measure
+    from deixis.cli.wanted import Asked, Settings
 
     settings = Settings(
         model=model,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deixis.cli.asking import check_folder, check_settings
 from deixis.cli.installed import check_model
+from deixis.cli.wanted import Asked, Settings
 from deixis.config import load_run, pick
 from deixis.errors import ConfigError
 
@@ -33,41 +33,6 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
 USUAL_COUNT = 500  # of samples, where a benchmark has no end
 IN_FOLDERS = ("m4seg",)  # benchmarks whose files a person brings
 PAINTED_SEED = 2**40  # worlds for the pictures that training draws
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Who is measured, and where answers and the report go.
-
-    Attributes:
-        keep: a folder where answers are kept.
-        shard: "2/5": only answer this share into that folder.
-        submission: a zip for a server, in place of a report.
-    """
-
-    model: str
-    device: str | None
-    dtype: str | None
-    batch_size: int
-    out: Path | None
-    keep: Path | None = None
-    shard: str | None = None
-    submission: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is measured: a benchmark, how much of it, and in which protocol."""
-
-    name: str | None
-    count: int | None = None
-    seed: int = 0
-    split: str | None = None
-    root: Path | None = None
-    protocol: str = "published"
-    judge: str | None = None
-    judge_model: str | None = None
-    quarantine: Path | None = None
 
 
 def measure(

@@ -11,7 +11,7 @@ from deixis.cli.faults import BAD
 from deixis.errors import ConfigError
 
 if TYPE_CHECKING:
-    from deixis.cli.measuring import Asked, Settings
+    from deixis.cli.wanted import Asked, Settings
     from deixis.evaluation.benchmarks import Benchmark
 
 SHOWN = 20  # refused records that are told one by one

@@ -10,7 +10,7 @@ import argparse
 import io
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -22,12 +22,12 @@ from deixis.evaluation.evaluator import evaluate
 from deixis.scenes.catalogue import BY_NAME
 from deixis.scenes.dice import Dice
 from deixis.scenes.questions import Scene, answer_again, image_set, make_scene
-from deixis.scenes.render import render
-from deixis.scenes.things import Placed, Thing, WorldKey
+from deixis.scenes.render import Rendering, render
+from deixis.scenes.things import Placed, Thing, View, WorldKey
 from deixis.structures.samples import Sample
 
 Pixels = np.ndarray  # (H, W, 3) uint8, or (H, W) bool
-DISTRACTORS = 10
+DISTRACTORS, TOGETHER = 10, 5
 ALLOWED = 0.08
 
 
@@ -132,11 +132,23 @@ def crowded(scene: Scene, seed: int) -> Sample | None:
             Placed(thing=thing, x=x, y=y, size=20.0, large=False, tilt=0.0, mirrored=False)
         )
     world = replace(scene.world, views=(replace(view, placed=(*more, *view.placed)),))
-    renderings = tuple(render(view) for view in world.views)
+    renderings = (behind(scene.renderings[0], view, more),)
     answer = answer_again(world, renderings, scene.asked[0])
     if answer is None:
         return None
     return replace(scene.samples[0], images=image_set(world, renderings), answer=answer)
+
+
+def behind(drawn: Rendering, view: View, more: Sequence[Placed]) -> Rendering:
+    """Return a picture with further things where it shows background; a few are drawn at once."""
+    maps = {one.name: np.array(getattr(drawn, one.name)) for one in fields(Rendering)}
+    for start in range(0, len(more), TOGETHER):
+        some = tuple(more[start : start + TOGETHER])
+        other = render(replace(view, placed=some))
+        free = (maps["things"] == 0) & (other.things > 0)
+        for name, whole in maps.items():
+            whole[free] = getattr(other, name)[free]
+    return Rendering(**maps)
 
 
 def measured(reasoner: object, name: str, samples: Sequence[Sample]) -> float:

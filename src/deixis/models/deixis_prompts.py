@@ -72,15 +72,17 @@ class Prompting(nn.Module):
         local, time = at.local.to(self.gain.dtype), layout.time[slots.frame]
         ref = self.sparse(slots.coords, kind == 1, time, local)
         shown = torch.where((kind == 2)[:, None], self.regions(local), ref)
-        token = objects.token_of[slots.frame, at.proposal.clamp(min=0)]
-        known = (at.proposal >= 0) & (token >= 0)
-        entity = torch.zeros_like(shown)
-        if entities is not None:
-            thing = objects.entity[layout.set[slots.frame], token.clamp(min=0)]
-            entity = entities(thing % entities.num_embeddings) * known[:, None]
         shares = local[:, -sum(self.kinds.values()) :].split(list(self.kinds.values()), 1)
         named = sum(s @ words[k] for k, s in zip(self.kinds, shares, strict=True))
         number = words["number"][layout.image[slots.frame].clamp(max=len(words["number"]) - 1)]
+        if entities is None:
+            nobody = torch.zeros(0, dtype=torch.long, device=shown.device)
+            tokens = blend([shown, torch.zeros_like(shown), named + number], self.gain)
+            return Pointed(tokens=tokens, row=nobody, object=nobody, mark=shown[:0])
+        token = objects.token_of[slots.frame, at.proposal.clamp(min=0)]
+        known = (at.proposal >= 0) & (token >= 0)
+        thing = objects.entity[layout.set[slots.frame], token.clamp(min=0)]
+        entity = entities(thing % entities.num_embeddings) * known[:, None]
         return Pointed(
             tokens=blend([shown, entity, named + number], self.gain),
             row=slots.row.to(known.device)[known],
@@ -90,7 +92,7 @@ class Prompting(nn.Module):
 
     def _marks(self, numbers: Tensor, number: Tensor) -> Tensor:
         """Return (N, D): the words of the numbers, told to objects."""
-        if self.mark is None or self.mark_gain is None:
-            return numbers.new_zeros(len(number), numbers.shape[1])
+        assert self.mark is not None
+        assert self.mark_gain is not None
         said = self.mark(numbers[number.clamp(max=len(numbers) - 1)])
         return F.rms_norm(said, (said.shape[1],), eps=1e-4) * self.mark_gain

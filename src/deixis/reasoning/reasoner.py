@@ -113,7 +113,7 @@ class Reasoner:
             ConfigError: a model without frame memory.
             DataError: images or prompts that cannot be used.
         """
-        if not hasattr(self.engine, "track"):
+        if self.engine is None or not hasattr(self.engine, "track"):
             raise ConfigError(
                 f"track: expected a model with frame memory, got {self.name}. "
                 f"Load a UniPixel model, or ask with answer."

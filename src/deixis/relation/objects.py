@@ -128,7 +128,7 @@ def pool_words(
     Only cells of objects are read; there are few of them, and many pairs.
     """
     held = proposals.masks.flatten(2).sum(1) > 0  # (F, hw)
-    most = max(1, int(held.sum(1).max()))
+    most = max([1, *held.sum(1).tolist()])
     cells = held.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
     frame = torch.arange(len(held), device=held.device)[:, None]
 

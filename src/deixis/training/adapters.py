@@ -47,18 +47,18 @@ def merged_tensors(module: nn.Module) -> dict[str, Tensor]:
         MissingExtra: peft is not installed.
     """
     require("peft", extra="train")
-    from peft.tuners.lora import LoraLayer
+    from peft.tuners.lora import Linear
 
     tensors = dict(module.state_dict())
     for name, part in module.named_modules():
-        if not isinstance(part, LoraLayer):
+        if not isinstance(part, Linear):
             continue
         for key in [key for key in tensors if key.startswith(f"{name}.")]:
             del tensors[key]
         base = part.get_base_layer()
         tensors |= {f"{name}.{key}": value for key, value in base.state_dict().items()}
         for adapter in part.active_adapters:
-            change = part.get_delta_weight(adapter).detach()  # type: ignore[operator]
+            change = part.get_delta_weight(adapter).detach()
             tensors[f"{name}.weight"] = tensors[f"{name}.weight"] + change
     return tensors
 

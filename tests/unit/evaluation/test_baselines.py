@@ -62,7 +62,7 @@ def test_every_true_target_is_among_the_objects_and_parts():
 
 
 def test_an_unknown_baseline_or_one_without_scenes_is_refused(benchmark):
-    with pytest.raises(ConfigError, match=r'expected one of shuffle, random, got "shufle"'):
+    with pytest.raises(ConfigError, match=r'one of shuffle, random, oracle, empty, got "shufle"'):
         make_baseline("shufle", benchmark)
     with pytest.raises(ConfigError, match=r"expected scenes:TASK, got painted\. Only scenes"):
         make_baseline("random", benchmark)

@@ -25,7 +25,7 @@ def understood(model: DeixisModel, processor, samples: list[Sample]) -> SimpleNa
     batch = processor.encode(samples, with_truth=True)
     seen = model.see(batch)
     choice = model.true_choice(batch, seen)
-    hidden = model.read(seen, batch.truth.tokens, choice)
+    hidden, _ = model.read(seen, batch.truth.tokens, choice)
     return SimpleNamespace(
         samples=samples,
         batch=batch,

@@ -102,7 +102,7 @@ def test_base_sees_then_reads_then_points(base):
     assert shape(seen.held) == shape(seen.positions) == (rows, width)
     assert not seen.held[:, seen.first_object].any()
     choice = model.true_choice(batch, seen)
-    hidden = model.read(seen, batch.truth.tokens, choice)
+    hidden, _ = model.read(seen, batch.truth.tokens, choice)
     assert shape(hidden) == (rows, width + batch.truth.tokens.shape[1], 2048)
     slots = model.slots(hidden, seen, choice)
     targets = len(batch.truth.row)

@@ -109,7 +109,7 @@ def test_states_of_written_groups_are_those_of_the_full_forward(writer, asked):
         tokens = torch.full((len(asked), length), model.config.pad_token)
         for row, ids in enumerate(run.written):
             tokens[row, : len(ids)] = torch.tensor(ids)
-        full = model.read(run.seen, tokens, run.choice)[:, before:]
+        full = model.read(run.seen, tokens, run.choice)[0][:, before:]
         cached = torch.stack(run.states, 1)
     for row, ids in enumerate(run.written):
         last = len(ids) - (ids[-1] == model.config.eos_token)  # nobody reads on after the end

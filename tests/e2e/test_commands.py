@@ -193,6 +193,7 @@ def test_leaving_with_control_c_is_quiet(picture, tiny_model):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells' jobs ignore it
     )
     assert process.stdin is not None
     assert process.stdout is not None

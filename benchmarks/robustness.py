@@ -18,7 +18,7 @@ from results import record
 
 from deixis import Frame, ImageSet, Mask, load
 from deixis.evaluation.benchmarks import REFERRING, Benchmark
-from deixis.evaluation.evaluator import evaluate
+from deixis.evaluation.evaluator import Answerer, evaluate
 from deixis.scenes.catalogue import BY_NAME
 from deixis.scenes.dice import Dice
 from deixis.scenes.questions import Scene, answer_again, image_set, make_scene
@@ -151,10 +151,10 @@ def behind(drawn: Rendering, view: View, more: Sequence[Placed]) -> Rendering:
     return Rendering(**maps)
 
 
-def measured(reasoner: object, name: str, samples: Sequence[Sample]) -> float:
+def measured(reasoner: Answerer, name: str, samples: Sequence[Sample]) -> float:
     """Return the giou of a reasoner on samples."""
     benchmark = Benchmark(name=name, samples=samples, task=REFERRING)
-    return float(evaluate(reasoner, benchmark)["metrics"]["giou"])  # type: ignore[arg-type]
+    return float(evaluate(reasoner, benchmark)["metrics"]["giou"])
 
 
 def main() -> None:

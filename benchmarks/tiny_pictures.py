@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from deixis import load
-from deixis.evaluation.evaluator import evaluate
+from deixis.evaluation.evaluator import Answerer, evaluate
 from deixis.scenes.questions import TASKS, make_sample
 from deixis.structures.samples import Sample
 from deixis.training.objective import OBJECTIVES
@@ -102,11 +102,11 @@ def draw_failures() -> None:
         ).save(FOLDER / name)
 
 
-def worst_cases(reasoner: object) -> Iterator[tuple[float, float, Sample]]:
+def worst_cases(reasoner: Answerer) -> Iterator[tuple[float, float, Sample]]:
     """Yield for each kind of question its mean score, its least score, and that sample."""
     for task in TASKS:
         report = evaluate(
-            reasoner, f"scenes:{task}", count=COUNT, seed=SEED, split="val", reorder=False  # type: ignore[arg-type]
+            reasoner, f"scenes:{task}", count=COUNT, seed=SEED, split="val", reorder=False
         )
         kinds: dict[str, list[dict]] = {}
         for case in report["cases"]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deixis.errors import DataError
+from deixis.structures.files import write_whole
 from deixis.structures.samples import Sample
 
 PUBLISHED: Mapping[str, int] = {  # samples of a split, where its authors or their code say so
@@ -73,13 +74,8 @@ def check(samples: Sequence[Sample], name: str, progress: Progress | None = None
 def write_refused(path: Path, report: Report) -> None:
     """Write the refused records, a JSON line each with index and reason, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.draft")
     rows = ({"index": index, "reason": reason} for index, reason in report.refused)
-    try:
-        draft.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def readable(

@@ -5,6 +5,7 @@ truth comes as maps of labels from the reader. Shapes: N true and M predicted ma
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ KINDS = ("referring", "reasoning")
 GREY = 255  # the value of object pixels in the pictures that VISA and UniPixel write
 
 
-class Counting:
+class Counting(ABC):
     """Counts one benchmark in one protocol.
 
     Attributes:
@@ -40,9 +41,9 @@ class Counting:
         self.says = self.protocol.says
         self.notes: dict[str, str] = {}
 
+    @abstractmethod
     def measure(self, index: int, sample: Sample, predicted: GroundedAnswer) -> Tally:
         """Return the tally of a sample."""
-        raise NotImplementedError
 
     def result(self, tally: Tally) -> dict[str, float]:
         """Return the figures of a tally."""

@@ -18,6 +18,7 @@ import numpy as np
 from deixis.errors import ConfigError, DataError
 from deixis.evaluation.evaluator import blind
 from deixis.structures.answers import GroundedAnswer
+from deixis.structures.files import write_whole
 from deixis.structures.samples import Sample
 from deixis.structures.wire import answer_from_json, answer_to_json
 
@@ -185,9 +186,4 @@ def _load(place: Path, sample: Sample) -> GroundedAnswer | None:
 
 def _write(place: Path, content: bytes) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    draft = place.with_name(f"{place.name}.{os.getpid()}.draft")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, place)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(place, content)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deixis.evaluation.tables import markdown_rows
+from deixis.structures.files import write_whole
 
 BINS = 20
 WORST = 25
@@ -35,12 +36,7 @@ def page(report: Mapping[str, Any]) -> str:
 
 def write_page(path: Path, report: Mapping[str, Any]) -> None:
     """Write a report's page, whole or not at all."""
-    draft = path.with_name(f"{path.name}.draft")
-    try:
-        draft.write_text(page(report), encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, page(report))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deixis.structures.files import write_whole
+
 SAID = (  # of a report's configuration
     *("split", "protocol", "says", "similarity", "logits", "judge", "METEOR and CIDEr"),
     *("fingerprint", "deixis"),
@@ -163,9 +165,4 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 def write_markdown(path: Path, report: Mapping[str, Any]) -> None:
     """Write a report's Markdown, whole or not at all."""
-    draft = path.with_name(f"{path.name}.draft")
-    try:
-        draft.write_text(markdown(report), encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, markdown(report))

@@ -3,7 +3,7 @@
 Shapes: F frames, H W pixels, h w cells, B rows, O objects, M targets, R mask rows, T tokens.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,18 +75,7 @@ class DenseObjective:
 
     def collate(self, scenes: Sequence[Scene]) -> DenseBatch:
         """Turn renderings into labels, a few frames of every clip."""
-        rows = [
-            pixel_labels(view, rendering)
-            for scene in scenes
-            for view, rendering in _some([*zip(scene.world.views, scene.renderings, strict=True)])
-        ]
-        stacked = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
-        return DenseBatch(
-            pixels=stacked["pixels"].permute(0, 3, 1, 2).contiguous(),
-            words={kind: stacked[kind] for kind in self.words},
-            centre=stacked["centre"],
-            looks=stacked["looks"],
-        )
+        return dense_batch(scenes, self.words)
 
     def __call__(self, model: Any, batch: DenseBatch) -> dict[str, Tensor]:
         _, maps = model.vision.dense(batch.pixels)
@@ -157,6 +146,22 @@ OBJECTIVES: dict[str, Any] = {"dense": DenseObjective, "answer": AnswerObjective
 
 _CATEGORY = {category.name: index for index, category in enumerate(CATEGORIES)}
 _COLOUR = {name: index for index, name in enumerate(COLOURS)}
+
+
+def dense_batch(scenes: Sequence[Scene], kinds: Iterable[str]) -> DenseBatch:
+    """Return frames, a few of every clip, with what their pixels show, in these kinds of words."""
+    rows = [
+        pixel_labels(view, rendering)
+        for scene in scenes
+        for view, rendering in _some([*zip(scene.world.views, scene.renderings, strict=True)])
+    ]
+    stacked = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
+    return DenseBatch(
+        pixels=stacked["pixels"].permute(0, 3, 1, 2).contiguous(),
+        words={kind: stacked[kind] for kind in kinds},
+        centre=stacked["centre"],
+        looks=stacked["looks"],
+    )
 
 
 def pixel_labels(view: Any, rendering: Any) -> dict[str, np.ndarray]:

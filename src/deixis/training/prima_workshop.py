@@ -12,7 +12,6 @@ import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from deixis.scenes.world import WorldKey
 from deixis.structures.images import Frame
 from deixis.training.adapters import merge_adapters
 from deixis.training.feeding import Workshop
-from deixis.training.objective import DenseObjective
+from deixis.training.objective import DenseObjective, dense_batch
 from deixis.training.prima import PrimaObjective, prepare_published_stage
 from deixis.training.recipes import (
     READ_QUESTIONS,
@@ -170,24 +169,11 @@ class PrimaViews:
         return moved(views, device)
 
 
-@dataclass(frozen=True, slots=True)
-class _Supply:
-    """What ``DenseObjective`` reads of a processor."""
-
-    config: Any
-
-
-@dataclass(frozen=True, slots=True)
-class _Kinds:
-    words: Mapping[str, int]
-
-
 class PrimaDense:
     """Teaches EVA and SAM's encoder, apart from each other, the words of every cell."""
 
     def __init__(self, processor: PrimaProcessor) -> None:
         self.config = processor.config
-        self.labels = DenseObjective(_Supply(_Kinds(WORDS)))  # type: ignore[arg-type]
         shares = {kind: DenseObjective.weights[kind] for kind in WORDS}
         self.weights: Mapping[str, float] = {
             **{f"eva_{kind}": share for kind, share in shares.items()},
@@ -196,9 +182,8 @@ class PrimaDense:
 
     def collate(self, scenes: Sequence[Scene]) -> PrimaViews:
         """Turn renderings into views and labels; all frames have one size."""
-        dense = self.labels.collate(scenes)
-        renderings = chain.from_iterable(scene.renderings for scene in scenes)
-        frames = [Frame.from_array(rendering.pixels) for rendering in renderings]
+        dense = dense_batch(scenes, WORDS)
+        frames = [Frame.from_array(pixels.numpy()) for pixels in dense.pixels.permute(0, 2, 3, 1)]
         canvas = self.config.sam_config.vision_config.image_size
         views = [sam_pixels(frame, canvas) for frame in frames]
         height, width = views[0][1].resized

@@ -83,6 +83,7 @@ class Stage(Strict):
     workers: int = Field(default=0, ge=0)
     log_every: int = Field(default=20, ge=1)
     save_every: int = Field(default=500, ge=1)
+    worn: float = Field(default=0.0, ge=0, le=1)  # share of the sets whose pictures are worn
     judge_every: int | None = Field(default=None, ge=1)  # None: this stage is not judged
     pictures_every: int | None = Field(default=None, ge=1)
     judge: Judging | None = None

@@ -22,6 +22,7 @@ class Share:
         questions: how many about each set.
         pool: so many worlds, which return with other questions; None: a new world every time.
         kinds: (kind of question, how many times as often as usual); the others as usual.
+        worn: share of the sets whose pictures are worn.
     """
 
     task: str
@@ -29,6 +30,7 @@ class Share:
     questions: int = 1
     pool: int | None = None
     kinds: tuple[tuple[str, float], ...] = ()
+    worn: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +44,7 @@ class Draw:
     questions: int
     salt: int = 0  # 0 with new worlds; in a pool it tells one visit of a world from the next
     kinds: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    worn: float = field(default=0.0, repr=False)  # how likely its pictures are worn
 
 
 class Mixture:
@@ -98,6 +101,7 @@ class Mixture:
             questions=share.questions,
             salt=0 if share.pool is None else number + 1,
             kinds=share.kinds,
+            worn=share.worn,
         )
 
 

@@ -6,13 +6,17 @@ closed up. Positions and the mask say where everything stands, so the result is 
 Shapes: B rows, T columns, D language width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from deixis.language.midway import told_before
+
 ROWS = 16  # read together
+Change = Callable[[Tensor, Tensor], Tensor]  # states (b, T, D) of rows (b,) to other ones
 
 
 def read_together(
@@ -41,9 +45,11 @@ def read_layers(
     positions: Tensor,
     prefix: int,
     layers: Sequence[int],
+    change: Change | None = None,
 ) -> list[Tensor]:
     """Return what ``read_together`` returns, and the states behind each of these layers, from 1,
-    as they are before the last layer's norm."""
+    as they are before the last layer's norm; ``change`` alters the states behind the first of
+    them, for the layers that follow."""
     lengths = held.sum(1)
     order = lengths.argsort()
     states = [torch.zeros_like(embedded) for _ in (0, *layers)]
@@ -53,13 +59,15 @@ def read_layers(
         there = held[rows].gather(1, column)
         before = column[:, None, :] <= column[:, :, None].clamp(min=prefix - 1)
         index = (rows[:, None], column)
-        read = decoder(
-            inputs_embeds=embedded[index],
-            attention_mask=(before & there[:, None])[:, None].to(embedded.device),
-            position_ids=positions[index].to(embedded.device),
-            use_cache=False,
-            output_hidden_states=bool(layers),
-        )
+        changed = _changed(change, rows, column, there, embedded.shape[1])
+        with told_before(decoder, layers[0], changed) if change else nullcontext():
+            read = decoder(
+                inputs_embeds=embedded[index],
+                attention_mask=(before & there[:, None])[:, None].to(embedded.device),
+                position_ids=positions[index].to(embedded.device),
+                use_cache=False,
+                output_hidden_states=bool(layers),
+            )
         kept = (rows[:, None].expand_as(column)[there], column[there])
         found = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
         states = [
@@ -67,3 +75,19 @@ def read_layers(
             for whole, some in zip(states, found, strict=True)
         ]
     return states
+
+
+def _changed(
+    change: Change | None, rows: Tensor, column: Tensor, there: Tensor, width: int
+) -> Callable[[Tensor], Tensor]:
+    """Return a change of states that were closed up to columns (b, t) out of ``width``."""
+
+    def changed(states: Tensor) -> Tensor:
+        assert change is not None
+        places = column[..., None].to(states.device).expand_as(states)
+        held = states * there[..., None].to(states)
+        whole = states.new_zeros(len(states), width, states.shape[2])
+        whole = change(whole.scatter(1, places, held), rows)
+        return whole.gather(1, places)
+
+    return changed

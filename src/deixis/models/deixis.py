@@ -14,12 +14,15 @@ K tokens per level, D language width, h w cells of the mask grid.
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from deixis.decoding.codebook import CodebookConfig, CodebookFusion
 from deixis.decoding.pyramid import PyramidConfig, PyramidDecoder
-from deixis.language.together import read_layers
+from deixis.language.generate import Reading, read_prefix
+from deixis.language.midway import told_before
+from deixis.language.together import Change, read_layers
 from deixis.models.deixis_config import (
     DeixisConfig,
     deixis_base,
@@ -32,6 +35,7 @@ from deixis.models.deixis_speech import NOTICED, Speech
 from deixis.models.deixis_teaching import (
     Taught,
     choice_without_objects,
+    done_by_objects,
     touched_objects,
     true_choice,
     true_presence,
@@ -44,6 +48,8 @@ from deixis.processing.batch import Batch, Layout, Output
 from deixis.relation.choice import Choice, MaskRows, mask_rows, meant_by
 from deixis.relation.entities import Linking
 from deixis.relation.likeness import Likeness
+from deixis.relation.midway import Midway
+from deixis.relation.neighbours import Compared
 from deixis.relation.objects import (
     Look,
     Objects,
@@ -68,7 +74,7 @@ class Seen:
 
     Attributes:
         look, objects, layout, set_of_row: what the images show, and which row asks about which.
-        content: (G, O, D) the objects' tokens.
+        content: (G, O, D) the objects' tokens; known: their pairs, None without object tokens.
         prefix: (B, W, D) what the language decoder reads first; its last column is <answer>.
         held: (B, W) which columns hold something.
         positions: (B, W); what has no place in the text stands at 0.
@@ -81,6 +87,7 @@ class Seen:
     layout: Layout
     set_of_row: Tensor
     content: Tensor
+    known: Compared | None
     prefix: Tensor
     held: Tensor
     positions: Tensor
@@ -131,10 +138,13 @@ class DeixisModel(PreTrainedModel):
                 width,
                 config.most_entities,
                 config.neighbours,
+                config.deeds,
             )
         self.image_gain = nn.Parameter(torch.full((2,), 0.3))
         self.prompting = Prompting(config) if config.prompts else None
         self.speech = Speech(config)
+        told = config.midway and config.object_tokens
+        self.midway = Midway(NOTICED, width) if told else None
         self.codebook: CodebookFusion | None = None
         self.pyramid: PyramidDecoder | None = None
         if config.decoding == "pyramid":
@@ -168,13 +178,14 @@ class DeixisModel(PreTrainedModel):
         look = look or self.vision.look(batch.pixels)
         words = self.speech.words()
         objects = self._gather(look, layout)
-        content = self._contents(objects, words)  # (G, O, D)
+        known = self.objects.compared(objects) if self.objects is not None else None
+        content = self._contents(objects, known, words)  # (G, O, D)
         images, image_held = self._image_rows(look, layout, words["number"])  # (G, I, D)
         question = self.speech.embeddings(batch.question)  # (B, N, D)
         told = content[rows]
         if self.prompting is not None and len(batch.prompts.row):
             entity = self.objects.entity if self.objects is not None else None
-            pointed = self.prompting(batch, look, objects, words, entity)
+            pointed = self.prompting(batch, look, objects, words, entity, known)
             slots = (batch.prompts.row, batch.prompts.column)
             question = question.index_put(slots, pointed.tokens.to(question.dtype))
             told = pointed.marked(told) if self.objects is not None else told
@@ -200,6 +211,7 @@ class DeixisModel(PreTrainedModel):
             layout=layout,
             set_of_row=rows,
             content=content,
+            known=known,
             prefix=torch.cat([part.to(question.dtype) for part in parts], 1),
             held=torch.cat(held, 1),
             positions=torch.cat(places, 1),
@@ -226,11 +238,13 @@ class DeixisModel(PreTrainedModel):
             least_part=config.least_part,
         )
 
-    def _contents(self, objects: Objects, words: dict[str, Tensor]) -> Tensor:
+    def _contents(
+        self, objects: Objects, known: Compared | None, words: dict[str, Tensor]
+    ) -> Tensor:
         """Return the objects' tokens (G, O, D); zeros where the model has none."""
-        if self.objects is None:
+        if self.objects is None or known is None:
             return words["number"].new_zeros(*objects.valid.shape, words["number"].shape[1])
-        return self.objects(objects, words, words["number"])
+        return self.objects(objects, known, words, words["number"])
 
     def _image_rows(self, look: Look, layout: Layout, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Return each set's rows (G, S * (Q + grid), D) and which are held; a clip is one image,
@@ -266,9 +280,42 @@ class DeixisModel(PreTrainedModel):
             held=torch.cat([seen.held, written], 1),
             positions=torch.cat([seen.positions, seen.positions[:, -1:] + steps], 1),
             prefix=before,
-            layers=(self.config.text_config.num_hidden_layers // 2,),
+            layers=(self.halfway,),
+            change=self._told_midway(seen),
         )
         return last, halfway
+
+    def read_prefix(self, seen: Seen) -> tuple[Tensor, Reading]:
+        """Read what stands before the first word; return its states (B, W, D), and where the
+        language decoder goes on from."""
+        read = (self.speech.decoder, seen.prefix, seen.held, seen.positions)
+        change = self._told_midway(seen)
+        if change is None:
+            return read_prefix(*read)
+        rows = torch.arange(len(seen.prefix), device=seen.prefix.device)
+        with told_before(self.speech.decoder, self.halfway, lambda states: change(states, rows)):
+            return read_prefix(*read)
+
+    @property
+    def halfway(self) -> int:
+        """The layer, from 0, before which objects are told what the question touches."""
+        return int(self.config.text_config.num_hidden_layers) // 2
+
+    def _told_midway(self, seen: Seen) -> Change | None:
+        """Return what changes the states (b, W or more, D) of some rows half way through."""
+        known, midway = seen.known, self.midway
+        if known is None or midway is None:
+            return None
+        first, last = seen.first_object, seen.first_object + seen.objects.valid.shape[1]
+
+        def change(states: Tensor, rows: Tensor) -> Tensor:
+            sets = seen.set_of_row[rows]
+            touched = self.speech.notice(states[:, first:last]).sigmoid()
+            told = midway(touched * seen.objects.valid[sets][..., None], known, sets)
+            beside = (0, 0, first, states.shape[1] - last)
+            return states + F.pad(told.to(states.dtype), beside)
+
+        return change
 
     def written(self, tokens: Tensor, seen: Seen, choice: Choice) -> Tensor:
         """Return the embeddings (B, T, D) of an answer; groups carry what they are about. Without
@@ -398,7 +445,17 @@ class DeixisModel(PreTrainedModel):
             there=self.image_there(seen, slots.choice),
             noticed=self.speech.notice(self._of_objects(halfway, seen)),
             touched=touched,
+            **self._deeds(batch, seen),
         )
+
+    def _deeds(self, batch: Batch, seen: Seen) -> dict[str, Tensor]:
+        """Return what each thing is taken to do in a clip, and what it does."""
+        assert batch.truth is not None
+        mentions = batch.truth.mentions
+        if self.objects is None or self.objects.deeds is None or mentions is None:
+            return {}
+        done = done_by_objects(mentions, seen.look, seen.objects, seen.layout.set)
+        return {"deeds": self.objects.deeds.logits(seen.content), "done": done}
 
 
 def _drawing(config: DeixisConfig) -> tuple[CodebookFusion, PyramidDecoder]:

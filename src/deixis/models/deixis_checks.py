@@ -15,7 +15,7 @@ DECODINGS = ("pyramid", "proposal")
 PYRAMID_KEYS = ("widths", "top_down_width", "blocks")
 NECK_KEYS = ("fine_width", "coarse_width")
 NEEDED_WORDS = ("category", "colour", "part")
-SWITCHES = ("object_tokens", "grid_tokens", "neighbours", "prompts")
+SWITCHES = ("object_tokens", "grid_tokens", "neighbours", "midway", "deeds", "prompts")
 COUNTS = (
     "identity_width",
     "num_queries",

@@ -46,6 +46,9 @@ class DeixisConfig(PreTrainedConfig):
         object_tokens, grid_tokens: which tokens of an image the language decoder reads beside
             the relation's rows.
         neighbours: whether each object token is told of the others.
+        midway: whether objects are told, half way through the decoder, how they stand among those
+            that the question touches.
+        deeds: whether object tokens say in words what things do in a clip.
         prompts: whether points, boxes and masks are read.
         relation: how images of a set meet (see ``relation/square.py``).
         num_queries: rows of the relation per image.
@@ -80,6 +83,8 @@ class DeixisConfig(PreTrainedConfig):
         object_tokens: bool = True,
         grid_tokens: bool = False,
         neighbours: bool = True,
+        midway: bool = True,
+        deeds: bool = True,
         prompts: bool = True,
         relation: Any = "square",
         num_queries: int = 4,
@@ -112,7 +117,7 @@ class DeixisConfig(PreTrainedConfig):
         self.words = in_order(words or scene_words())
         self.identity_width = identity_width
         self.object_tokens, self.grid_tokens, self.prompts = object_tokens, grid_tokens, prompts
-        self.neighbours = neighbours
+        self.neighbours, self.midway, self.deeds = neighbours, midway, deeds
         self.relation, self.num_queries = relation, num_queries
         self.levels, self.tokens_per_level, self.mask_width = levels, tokens_per_level, mask_width
         self.decoding, self.presence_threshold = decoding, presence_threshold

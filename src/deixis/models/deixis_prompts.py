@@ -1,8 +1,8 @@
 """What a person points with, as tokens: <ref> for points and boxes, <mem> for masks.
 
 Both are told what shows there, in which image, and which noticed object it is; and the object is
-told under which number the question speaks of it. Shapes: R prompts, G sets, O objects per set,
-B rows, D language width.
+told under which number the question speaks of it; the others, how they stand beside it. Shapes: R
+prompts, N of them on an object, G sets, O objects per set, B rows, D language width.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from deixis.processing.batch import Batch
 from deixis.prompting.pointed import pointed_at
 from deixis.prompting.regions import RegionPrompts
 from deixis.prompting.sparse import SparsePrompts
+from deixis.relation.neighbours import Compared, pair_width
 from deixis.relation.objects import Look, Objects, blend
 
 
@@ -25,16 +26,45 @@ class Pointed:
     tokens: (R, D) what stands in the question.
     row, object: (N,) the question and the object of each prompt that lies on one.
     mark: (N, D) what this object is told.
+    others: (N, O, D) what all objects of the set are told of it.
     """
 
     tokens: Tensor
     row: Tensor
     object: Tensor
     mark: Tensor
+    others: Tensor
 
     def marked(self, told: Tensor) -> Tensor:
-        """Return the objects' tokens (B, O, D) with their marks."""
+        """Return the objects' tokens (B, O, D) with what they are told of what is pointed at."""
+        told = told.index_add(0, self.row, self.others.to(told.dtype))
         return told.index_put((self.row, self.object), self.mark.to(told.dtype), accumulate=True)
+
+
+class Marking(nn.Module):
+    """What objects are told of those that a question points at, by the words (N, D) of their
+    numbers: the one itself, that it is so called; the others, how they stand beside it."""
+
+    def __init__(self, kinds: dict[str, int], width: int) -> None:
+        super().__init__()
+        self.name = nn.Linear(width, width, bias=False)
+        self.pair = nn.Sequential(
+            nn.Linear(pair_width(kinds), width), nn.GELU(), nn.Linear(width, width)
+        )
+        self.whose = nn.Linear(width, width)
+        self.gain = nn.Parameter(torch.full((2,), 0.5))
+
+    def mark(self, numbers: Tensor) -> Tensor:
+        """Return (N, D)."""
+        said = self.name(numbers)
+        return F.rms_norm(said, (said.shape[1],), eps=1e-4) * self.gain[0]
+
+    def others(self, numbers: Tensor, known: Compared, sets: Tensor, token: Tensor) -> Tensor:
+        """Return (N, O, D): what each object of the sets (N,) is told of the tokens (N,)."""
+        pairs = known.pairs()[sets, :, token]  # (N, O, pair width)
+        beside = self.pair(pairs.to(self.whose.weight.dtype)) * self.whose(numbers)[:, None]
+        told = F.rms_norm(beside, (beside.shape[2],), eps=1e-4) * self.gain[1]
+        return told * known.there[sets, :, token, None].to(told.dtype)
 
 
 class Prompting(nn.Module):
@@ -48,8 +78,7 @@ class Prompting(nn.Module):
         self.sparse = SparsePrompts(width, local_width=local)
         self.regions = RegionPrompts(local, width)
         self.gain = nn.Parameter(torch.full((3,), 0.5))
-        self.mark = nn.Linear(width, width, bias=False) if config.object_tokens else None
-        self.mark_gain = nn.Parameter(torch.tensor(0.5)) if config.object_tokens else None
+        self.marking = Marking(self.kinds, width) if config.object_tokens else None
 
     def forward(
         self,
@@ -58,8 +87,9 @@ class Prompting(nn.Module):
         objects: Objects,
         words: dict[str, Tensor],
         entities: nn.Embedding | None,
+        known: Compared | None,
     ) -> Pointed:
-        """Return (R, D) and marks; ``entities`` is None where the model has no object tokens."""
+        """Return (R, D) and marks; a model without object tokens has no ``entities`` and pairs."""
         slots, layout, proposals = batch.prompts, batch.layout, look.proposals
         kept, kind = look.kept[slots.frame], slots.kind.to(look.fine.device)
         at = pointed_at(
@@ -75,24 +105,22 @@ class Prompting(nn.Module):
         shares = local[:, -sum(self.kinds.values()) :].split(list(self.kinds.values()), 1)
         named = sum(s @ words[k] for k, s in zip(self.kinds, shares, strict=True))
         number = words["number"][layout.image[slots.frame].clamp(max=len(words["number"]) - 1)]
-        if entities is None:
+        if entities is None or known is None or self.marking is None:
             nobody = torch.zeros(0, dtype=torch.long, device=shown.device)
             tokens = blend([shown, torch.zeros_like(shown), named + number], self.gain)
-            return Pointed(tokens=tokens, row=nobody, object=nobody, mark=shown[:0])
+            others = shown.new_zeros(0, objects.valid.shape[1], shown.shape[1])
+            return Pointed(tokens=tokens, row=nobody, object=nobody, mark=shown[:0], others=others)
         token = objects.token_of[slots.frame, at.proposal.clamp(min=0)]
-        known = (at.proposal >= 0) & (token >= 0)
-        thing = objects.entity[layout.set[slots.frame], token.clamp(min=0)]
-        entity = entities(thing % entities.num_embeddings) * known[:, None]
+        on = (at.proposal >= 0) & (token >= 0)
+        sets = layout.set[slots.frame]
+        thing = objects.entity[sets, token.clamp(min=0)]
+        entity = entities(thing % entities.num_embeddings) * on[:, None]
+        called = slots.number.to(on.device)[on].clamp(max=len(words["number"]) - 1)
+        numbers = words["number"][called]
         return Pointed(
             tokens=blend([shown, entity, named + number], self.gain),
-            row=slots.row.to(known.device)[known],
-            object=token[known],
-            mark=self._marks(words["number"], slots.number.to(known.device)[known]),
+            row=slots.row.to(on.device)[on],
+            object=token[on],
+            mark=self.marking.mark(numbers),
+            others=self.marking.others(numbers, known, sets.to(on.device)[on], token[on]),
         )
-
-    def _marks(self, numbers: Tensor, number: Tensor) -> Tensor:
-        """Return (N, D): the words of the numbers, told to objects."""
-        assert self.mark is not None
-        assert self.mark_gain is not None
-        said = self.mark(numbers[number.clamp(max=len(numbers) - 1)])
-        return F.rms_norm(said, (said.shape[1],), eps=1e-4) * self.mark_gain

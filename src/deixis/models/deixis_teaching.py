@@ -32,6 +32,8 @@ class Taught:
     there: Tensor
     noticed: Tensor | None = None
     touched: Tensor | None = None
+    deeds: Tensor | None = None
+    done: Tensor | None = None
 
 
 def true_choice(
@@ -94,6 +96,21 @@ def touched_objects(
     touched = torch.zeros(num_rows, objects.valid.shape[1], num_roles, device=token.device)
     touched[mentions.row[hit], token[hit, slot], mentions.role[hit]] = 1.0
     return touched
+
+
+def done_by_objects(
+    mentions: Mentions, look: Look, objects: Objects, set_of_frame: Tensor
+) -> Tensor:
+    """Return (G, O, deeds): whether an object does something, 1 or 0, or -1 where nobody knows."""
+    sets, most = objects.valid.shape
+    thing = things_of(look.proposals.masks, mentions.things)  # (F, P)
+    frame = torch.arange(len(thing), device=thing.device)[:, None]
+    done = mentions.deeds[frame, thing.clamp(min=0)]  # (F, P, deeds)
+    known = (thing > 0) & (objects.token_of >= 0)
+    place = (set_of_frame.to(thing.device)[:, None] * most + objects.token_of)[known]
+    table = done.new_full((sets * most, done.shape[2]), -1.0)
+    place = place[:, None].expand(-1, done.shape[2])
+    return table.scatter_reduce(0, place, done[known], "amax").unflatten(0, (sets, most))
 
 
 def things_of(masks: Tensor, things: Tensor) -> Tensor:

@@ -86,6 +86,8 @@ class Mentions:
         row, frame, thing: (Y,) question, frame and thing.
         role: (Y,) 0 fits a description, 1 is pointed at or has others beside it, 2 is meant by a
             question that wants no target, 3 and more: the part role - 3 of it is.
+        deeds: (F, things, 13) whether each thing does something in its clip (1 or 0), -1 where
+            this could be disputed or there is no clip.
     """
 
     things: Tensor
@@ -93,6 +95,7 @@ class Mentions:
     frame: Tensor
     thing: Tensor
     role: Tensor
+    deeds: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

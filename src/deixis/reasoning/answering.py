@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deixis.language.generate import generate, read_on, read_prefix
+from deixis.language.generate import generate, read_on
 from deixis.models.deixis import Seen, Slots
 from deixis.models.deixis_teaching import choice_without_objects
 from deixis.processing.batch import Batch, Output
@@ -197,7 +197,7 @@ def answering(
     batch = replace(batch.to(model.device), pixels=batch.pixels)
     config = model.config
     seen = model.see(batch, look)
-    states, reading = read_prefix(model.speech.decoder, seen.prefix, seen.held, seen.positions)
+    states, reading = model.read_prefix(seen)
     existence = model.exist(states, seen).sigmoid()
     wanted = model.speech.speak(reading.state).argmax(1) == config.group_token
     choice = chosen_by_existence(

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from deixis.nn.fourier import fourier_code
 from deixis.nn.proposals import Proposals
+from deixis.relation.deeds import Deeds
 from deixis.relation.entities import PATH_WIDTH, Linking, link, paths
 from deixis.relation.likeness import Likeness
-from deixis.relation.neighbours import LIMITS, Neighbours
+from deixis.relation.neighbours import LIMITS, Compared, Neighbours
 
 BANDS = 4
 GEOMETRY_WIDTH = 6 * 2 * BANDS + 7 + PATH_WIDTH + 1
@@ -102,6 +103,11 @@ class Objects:
     parts: Tensor
     place: Tensor
     token_of: Tensor
+
+    @property
+    def moving(self) -> Tensor:
+        """(G, O, 1): 1 for the things of a clip, 0 for those of a picture."""
+        return self.geometry[..., -1:]
 
 
 def no_objects(look: Look, num_images: Tensor, num_parts: int) -> Objects:
@@ -288,6 +294,7 @@ class ObjectTokens(nn.Module):
         pair_width: number of (part, colour) pairs that stand behind them.
         most_entities: rows of the table that tells which rows are one thing.
         neighbours: whether each object is told of the others (``relation/neighbours.py``).
+        deeds: whether it is told in words what it does in a clip (``relation/deeds.py``).
     """
 
     def __init__(
@@ -298,6 +305,7 @@ class ObjectTokens(nn.Module):
         width: int,
         most_entities: int,
         neighbours: bool,
+        deeds: bool,
     ) -> None:
         super().__init__()
         self.kinds = list(kinds)
@@ -311,12 +319,22 @@ class ObjectTokens(nn.Module):
         self.gain = nn.Parameter(torch.full((len(kinds) + 5,), 0.3))
         self.neighbours = Neighbours(kinds, width) if neighbours else None
         self.neighbours_gain = nn.Parameter(torch.full((5,), 0.3)) if neighbours else None
+        self.deeds = Deeds(width) if deeds else None
 
-    def forward(self, objects: Objects, words: dict[str, Tensor], numbers: Tensor) -> Tensor:
+    def compared(self, objects: Objects) -> Compared:
+        """Compare the objects of each set with one another."""
+        _, *probabilities, _ = objects.observed.split(self.sizes, -1)
+        words = dict(zip(self.kinds, probabilities, strict=True))
+        return Compared.of(objects.measures, objects.image, objects.valid, words)
+
+    def forward(
+        self, objects: Objects, known: Compared, words: dict[str, Tensor], numbers: Tensor
+    ) -> Tensor:
         """Return (G, O, D).
 
         Args:
             objects: the table.
+            known: its pairs.
             words: kind -> (words, D) embeddings.
             numbers: (images, D) embeddings of the images' numbers.
         """
@@ -333,17 +351,12 @@ class ObjectTokens(nn.Module):
             number,
             *seen,
         ]
-        alone = blend(ingredients, self.gain)
-        if self.neighbours is None or self.neighbours_gain is None:
-            return alone
-        told = self.neighbours(
-            alone,
-            objects.measures,
-            objects.image,
-            objects.valid,
-            dict(zip(self.kinds, probabilities, strict=True)),
-        )
-        return alone + blend(told, self.neighbours_gain)
+        content = blend(ingredients, self.gain)
+        if self.neighbours is not None and self.neighbours_gain is not None:
+            content = content + blend(self.neighbours(content, known), self.neighbours_gain)
+        if self.deeds is not None:
+            content = content + self.deeds(content, objects.moving)
+        return content
 
 
 def blend(ingredients: list[Tensor], gain: Tensor) -> Tensor:

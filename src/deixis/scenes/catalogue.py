@@ -15,6 +15,8 @@ class Category:
         use: completes "the thing that you can ...".
         synonyms: other singular names that fit no other category.
         repeated: those parts that are drawn more than once, so that "wheels" fits too.
+        at_times: parts that some things of this category have and others have not, so that a part
+            is known by what it looks like and not by its owner.
         extra: a part that only the task ``compose`` draws on this category.
     """
 
@@ -24,12 +26,24 @@ class Category:
     use: str
     synonyms: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
+    at_times: tuple[str, ...] = ()
     extra: str | None = None
+
+    @property
+    def possible(self) -> tuple[str, ...]:
+        """Every part that a thing of this category may have."""
+        return (*self.parts, *self.at_times, *([self.extra] if self.extra else []))
 
 
 CATEGORIES: tuple[Category, ...] = (
     Category(
-        name="mug", plural="mugs", parts=("body", "handle"), use="drink from", synonyms=("cup",)
+        name="mug",
+        plural="mugs",
+        parts=("body", "handle"),
+        use="drink from",
+        synonyms=("cup",),
+        repeated=("leg",),
+        at_times=("leg",),
     ),
     Category(
         name="teapot",
@@ -46,6 +60,7 @@ CATEGORIES: tuple[Category, ...] = (
         use="drive to town",
         synonyms=("automobile",),
         repeated=("wheel", "window"),
+        at_times=("tail",),
     ),
     Category(
         name="boat",
@@ -53,7 +68,8 @@ CATEGORIES: tuple[Category, ...] = (
         parts=("body", "sail"),
         use="cross a lake in",
         synonyms=("ship",),
-        repeated=("sail",),
+        repeated=("sail", "window"),
+        at_times=("window",),
     ),
     Category(
         name="house",
@@ -63,20 +79,29 @@ CATEGORIES: tuple[Category, ...] = (
         synonyms=("cottage",),
         extra="window",
     ),
-    Category(name="tree", plural="trees", parts=("trunk", "top"), use="rest in the shade of"),
+    Category(
+        name="tree",
+        plural="trees",
+        parts=("trunk", "top"),
+        use="rest in the shade of",
+        at_times=("window",),
+    ),
     Category(
         name="lamp",
         plural="lamps",
         parts=("shade", "stem", "base"),
         use="light a room with",
         synonyms=("light",),
+        repeated=("wheel",),
+        at_times=("wheel",),
     ),
     Category(
         name="chair",
         plural="chairs",
         parts=("seat", "back", "leg"),
         use="sit on",
-        repeated=("leg",),
+        repeated=("leg", "wheel"),
+        at_times=("wheel",),
     ),
     Category(
         name="table",
@@ -93,10 +118,18 @@ CATEGORIES: tuple[Category, ...] = (
         plural="birds",
         parts=("body", "wing", "beak"),
         use="feed with seeds",
+        repeated=("leg",),
+        at_times=("leg",),
         extra="tail",
     ),
     Category(name="hammer", plural="hammers", parts=("head", "handle"), use="hit nails with"),
-    Category(name="key", plural="keys", parts=("head", "blade"), use="open a lock with"),
+    Category(
+        name="key",
+        plural="keys",
+        parts=("head", "blade"),
+        use="open a lock with",
+        at_times=("tail",),
+    ),
     Category(
         name="umbrella",
         plural="umbrellas",
@@ -119,7 +152,8 @@ CATEGORIES: tuple[Category, ...] = (
         parts=("body", "wheel", "handle"),
         use="pull loads in",
         synonyms=("cart",),
-        repeated=("wheel",),
+        repeated=("wheel", "window"),
+        at_times=("window",),
     ),
     Category(
         name="guitar",

@@ -40,6 +40,9 @@ def mentions(facts: Facts, asked: Asked) -> list[Mention]:
 
 
 def _described(facts: Facts, asked: Asked) -> Iterator[Mention]:
+    if asked.rule == "told number":  # all that are like what is pointed at
+        word = getattr(facts.things[asked.pointed[asked.about].thing], asked.detail)
+        yield from _all(facts, asked, Described(**{asked.detail: word}), FITS)
     for which in asked.which:
         yield from _all(facts, asked, which.described, FITS)
         if which.relation:

@@ -8,7 +8,9 @@ from deixis.scenes.asked import Asked
 from deixis.scenes.catalogue import BY_NAME, CATEGORIES, COLOURS, PART_NAMES, PATTERNS
 from deixis.scenes.facts import Facts
 from deixis.scenes.meaning import Described, Which
+from deixis.scenes.motion import ENTERS
 from deixis.scenes.templates import (
+    A_REQUESTS,
     ANYWHERE,
     EVERYWHERE,
     EXTREME_TAILS,
@@ -35,6 +37,8 @@ from deixis.structures.numbering import image_name, ordinal
 
 LONGEST = 20  # words of a question
 DRAFTS = 8
+COMPARED = ("moves fastest", *ENTERS)  # motions that tell a thing by what others do
+A_OFTEN = 0.25  # how often a single target is asked for as "a red mug"
 
 
 def with_article(noun: str) -> str:
@@ -165,6 +169,8 @@ class Words:
             templates = IF_ANY if asked.which[0].part is None else IF_ANY_PART
         if asked.kind == "form":
             templates = NEW_FORMS
+        elif _is_by_itself(asked) and self.rng.random() < A_OFTEN:
+            templates = A_REQUESTS
         template = self.rng.choice(templates)
         return template.format(**self._fields(asked, template))
 
@@ -283,6 +289,15 @@ class Words:
         if self.rng.random() < 0.4:
             return text
         return re.sub(r"(^|[.?] )([a-z])", lambda m: m[1] + m[2].upper(), text)
+
+
+def _is_by_itself(asked: Asked) -> bool:
+    """Say whether one whole thing is asked for that needs no comparison to be told."""
+    if asked.rule != "one" or asked.kind.startswith(("absent", "present")):
+        return False
+    (which,) = asked.which
+    compared = which.extreme or which.ordinal or which.motion in COMPARED
+    return not (which.part or compared)
 
 
 def vocabulary() -> tuple[str, ...]:

@@ -58,6 +58,7 @@ IMAGES: dict[str, tuple[tuple[int, float], ...]] = {  # task -> (images, weight)
 }
 CLIPS = frozenset({"clip", "pixelqa"})
 COUNTS = ((3, 0.12), (4, 0.26), (5, 0.34), (6, 0.28))  # things of an image
+AT_TIMES = 0.35  # of the things that may have a part more do
 IDENTITY = 0.35  # of the worlds of ``multi`` show a thing twice
 RATE = 8.0  # frames per second
 KINDS = ("gradient", "soft", "stripes", "tiles", "soft", "gradient")
@@ -229,7 +230,7 @@ def _draw_thing(
         attempt += 1
         if (category, colour) in HELD_OUT_COLOURS:
             continue
-        thing = _dress(dice, len(cast) + 1, category, colour, BY_NAME[category].parts)
+        thing = _dress(dice, len(cast) + 1, category, colour, _draw_parts(dice, category))
         if _is_new(cast, thing):
             cast.append(thing)
             return thing
@@ -240,7 +241,7 @@ def _draw_held_out(dice: Dice, cast: list[Thing]) -> Thing:
     while True:
         if dice.chance(0.6):
             category, colour = dice.choice(sorted(HELD_OUT_COLOURS))
-            parts = BY_NAME[category].parts
+            parts = _draw_parts(dice, category)
         else:
             extra, category = dice.choice(sorted(HELD_OUT_PARTS))
             colour, parts = dice.choice(tuple(COLOURS)), (*BY_NAME[category].parts, extra)
@@ -248,6 +249,13 @@ def _draw_held_out(dice: Dice, cast: list[Thing]) -> Thing:
         if _is_new(cast, thing):
             cast.append(thing)
             return thing
+
+
+def _draw_parts(dice: Dice, category: str) -> tuple[str, ...]:
+    """Return the parts of a new thing: those of all its kind, now and then one more."""
+    kind = BY_NAME[category]
+    more = kind.at_times and dice.chance(AT_TIMES)
+    return (*kind.parts, dice.choice(kind.at_times)) if more else kind.parts
 
 
 def _dress(dice: Dice, number: int, category: str, colour: str, parts: tuple[str, ...]) -> Thing:

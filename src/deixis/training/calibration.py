@@ -29,11 +29,12 @@ from deixis.processing.deixis import DeixisProcessor
 from deixis.processing.pixels import place_frame
 from deixis.relation.choice import meant_by
 from deixis.scenes.questions import make_scene
+from deixis.scenes.wear import WEAR, worn
 from deixis.scenes.world import WorldKey
 from deixis.structures.images import Frame
 from deixis.structures.samples import Sample
 from deixis.training.checkpoints import replacing
-from deixis.training.strangers import WEAR, stranger, worn
+from deixis.training.strangers import stranger
 
 SEED = 2**51  # worlds of the split "val" that only calibration draws
 FAMILIAR = {"refer": 400, "multi": 200, "clip": 80, "region": 200, "plain": 200, "absent": 200}

@@ -111,6 +111,7 @@ def make_mixture(stage: Stage, seed: int) -> Mixture:
             questions=source.questions or stage.questions,
             pool=source.pool,
             kinds=tuple(sorted(source.kinds.items())),
+            worn=stage.worn,
         )
         for source in stage.data
     ]

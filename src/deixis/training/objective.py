@@ -26,6 +26,7 @@ from deixis.processing.deixis import STRIDE, DeixisProcessor
 from deixis.scenes.catalogue import CATEGORIES, COLOURS, PATTERNS
 from deixis.scenes.facts import Facts
 from deixis.scenes.mentioning import mentions
+from deixis.scenes.motion import MOTIONS, motion_holds
 from deixis.scenes.questions import Scene
 from deixis.structures.placement import Placement
 
@@ -96,6 +97,7 @@ class AnswerObjective:
         "words": 1.0,
         "existence": 0.7,
         "noticed": 0.3,
+        "deeds": 0.3,
         "bce": 2.0,
         "dice": 0.5,
         "score": 0.2,
@@ -129,6 +131,8 @@ class AnswerObjective:
             if taught.touched is not None and taught.noticed is not None:
                 there = taught.counted[..., :1].expand_as(taught.touched)
                 parts["noticed"] = _existence_loss(taught.noticed, taught.touched, there)
+            if taught.deeds is not None and taught.done is not None:
+                parts["deeds"] = _deed_loss(taught.deeds, taught.done)
         elif len(taught.shows):
             parts["presence"] = presence_loss(taught.presence, taught.shows, taught.there)
         if len(logits):
@@ -192,7 +196,7 @@ def _looks_number(thing: Any) -> int:
     accent = 0
     if thing.accent is not None:
         category = CATEGORIES[_CATEGORY[thing.category]]
-        accent = 1 + list(category.parts).index(thing.accent[0]) * 10 + _COLOUR[thing.accent[1]]
+        accent = 1 + category.possible.index(thing.accent[0]) * 10 + _COLOUR[thing.accent[1]]
     number = _CATEGORY[thing.category] * 10 + _COLOUR[thing.colour]
     return (number * 10 + PATTERNS.index(thing.pattern)) * 100 + accent
 
@@ -252,8 +256,26 @@ def _mentions(scenes: Sequence[Scene], batch: Batch) -> Mentions:
     rows, frames, numbers, roles = torch.tensor(found, dtype=torch.long).reshape(-1, 4).T
     cells = [_cells(r.things, p, batch) for r, p in zip(renderings, batch.placements, strict=True)]
     return Mentions(
-        things=torch.from_numpy(np.stack(cells)), row=rows, frame=frames, thing=numbers, role=roles
+        things=torch.from_numpy(np.stack(cells)),
+        row=rows,
+        frame=frames,
+        thing=numbers,
+        role=roles,
+        deeds=_done([facts[id(scene)] for scene in scenes]),
     )
+
+
+def _done(scenes: Sequence[Facts]) -> Tensor:
+    """Return (F, things, 13): what each thing does in the clip of each frame, -1 if in doubt."""
+    most = 1 + max(max(facts.things) for facts in scenes)
+    tables = []
+    for facts in scenes:
+        table = np.full((most, len(MOTIONS)), -1.0, np.float32)
+        for thing in facts.things if facts.is_clip else ():
+            holds = [motion_holds(facts, thing, motion) for motion in MOTIONS]
+            table[thing] = [-1.0 if held is None else float(held) for held in holds]
+        tables.append(np.broadcast_to(table, (len(facts.frames), *table.shape)))
+    return torch.from_numpy(np.concatenate(tables))
 
 
 def _starts(scenes: Sequence[Scene]) -> list[int]:
@@ -285,6 +307,13 @@ def _existence_loss(logits: Tensor, meant: Tensor, counted: Tensor) -> Tensor:
     loss = F.binary_cross_entropy_with_logits(logits.float(), meant, reduction="none") * counted
     asked = counted.flatten(1).any(1).sum()
     return loss.sum() / asked.clamp(min=1)
+
+
+def _deed_loss(logits: Tensor, done: Tensor) -> Tensor:
+    """Mean BCE of what things do, where it is known."""
+    loss = F.binary_cross_entropy_with_logits(logits, done.clamp(min=0), reduction="none")
+    known = done >= 0
+    return (loss * known).sum() / known.sum().clamp(min=1)
 
 
 def _score_loss(output: Output, logits: Tensor, masks: Tensor) -> Tensor:

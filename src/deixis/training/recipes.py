@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -16,6 +17,7 @@ from deixis.models.deixis_config import DeixisConfig
 from deixis.models.released import open_model, read_tensors
 from deixis.processing.deixis import DeixisProcessor
 from deixis.scenes.questions import TASKS, Scene, make_scene
+from deixis.scenes.wear import worn_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.calibration import calibrate
 from deixis.training.feeding import Processor, Workshop
@@ -41,9 +43,11 @@ def deixis_workshop() -> Workshop:
 
 
 def scene_of(draw: Draw) -> Scene:
-    """Draw the image set and the questions of a mixture's draw."""
+    """Draw the image set and the questions of a mixture's draw, worn or as drawn."""
     key = WorldKey(split=draw.split, task=draw.task, seed=draw.seed, index=draw.index)
-    return make_scene(key, questions=draw.questions, draw=draw.salt, kinds=dict(draw.kinds))
+    scene = make_scene(key, questions=draw.questions, draw=draw.salt, kinds=dict(draw.kinds))
+    random = np.random.default_rng((draw.seed, draw.index, draw.salt))
+    return worn_scene(scene, random) if random.random() < draw.worn else scene
 
 
 def build_model(run: TrainRun, folder: Path) -> tuple[DeixisModel, Processor]:

@@ -6,14 +6,12 @@ gradients, plain noise, and pages and screens. None shows anything; they are as 
 as a photograph is. Shapes: H W pixels; everything is drawn from a ``numpy.random.Generator``.
 """
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 SIDE = 128
-FILTERS = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 
 
 def stranger(random: np.random.Generator) -> np.ndarray:
@@ -30,71 +28,6 @@ def stranger(random: np.random.Generator) -> np.ndarray:
         height, width = random.integers(SIDE // 2, SIDE + 1, 2)
         pixels = pixels[:height, :width]
     return (pixels.clip(0, 1) * 255).round().astype(np.uint8)
-
-
-def worn(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return a picture (H, W, 3) uint8 as it comes through mails and screens: changed in one way,
-    more or less; or as it was."""
-    changes = list(WEAR.values())
-    change = int(random.integers(len(changes) + 1))
-    if change == len(changes):
-        return pixels
-    return changes[change](pixels, random.random() ** 0.5, random)  # rather more than less
-
-
-def compressed(pixels: np.ndarray, much: float, random: np.random.Generator) -> np.ndarray:
-    """Return a picture as a JPEG of quality 95 down to 28 keeps it."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=round(95 - 67 * much))
-    return np.array(Image.open(file).convert("RGB"))
-
-
-def blurred(pixels: np.ndarray, much: float, random: np.random.Generator) -> np.ndarray:
-    """Return a picture out of focus, by up to 1.1 pixels."""
-    return np.array(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(0.3 + 0.8 * much)))
-
-
-def noisy(pixels: np.ndarray, much: float, random: np.random.Generator) -> np.ndarray:
-    """Return a picture with grain, of a deviation of up to 11."""
-    grain = random.normal(0, 2 + 9 * much, pixels.shape)
-    return (pixels + grain).round().clip(0, 255).astype(np.uint8)
-
-
-def smaller(pixels: np.ndarray, much: float, random: np.random.Generator) -> np.ndarray:
-    """Return a picture at down to 0.45 of its size."""
-    return _resized(pixels, 1 - 0.55 * much, random)
-
-
-def larger(pixels: np.ndarray, much: float, random: np.random.Generator) -> np.ndarray:
-    """Return a picture at up to 2.2 times its size."""
-    return _resized(pixels, 1 + 1.2 * much, random)
-
-
-def darker(pixels: np.ndarray, much: float, random: np.random.Generator) -> np.ndarray:
-    """Return a picture at down to 0.55 of its brightness."""
-    return (pixels * (1 - 0.45 * much)).round().astype(np.uint8)
-
-
-def brighter(pixels: np.ndarray, much: float, random: np.random.Generator) -> np.ndarray:
-    """Return a picture at up to 1.45 times its brightness, as far as there is any."""
-    return (pixels * (1 + 0.45 * much)).round().clip(0, 255).astype(np.uint8)
-
-
-WEAR: dict[str, Callable[[np.ndarray, float, np.random.Generator], np.ndarray]] = {
-    "compressed": compressed,
-    "blurred": blurred,
-    "noisy": noisy,
-    "smaller": smaller,
-    "larger": larger,
-    "darker": darker,
-    "brighter": brighter,
-}
-
-
-def _resized(pixels: np.ndarray, scale: float, random: np.random.Generator) -> np.ndarray:
-    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
-    resample = FILTERS[random.integers(len(FILTERS))]
-    return np.array(Image.fromarray(pixels).resize((width, height), resample))
 
 
 # -- what looks like a photograph, all (H, W, 3) around [0, 1] ---------------------------------

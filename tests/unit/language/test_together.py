@@ -59,3 +59,27 @@ def test_states_half_way_are_those_of_the_layer(decoder):
     torch.testing.assert_close(end[held], embedded[held])
     assert not torch.allclose(first[held], last[held])
     assert not first[~held].any()
+
+
+def test_a_change_half_way_is_seen_by_the_layers_behind_it(decoder):
+    embedded, held, positions = ragged(ROWS + 3, 6, 3)
+    told = torch.randn_like(embedded)
+    columns = {"held": held, "positions": positions, "prefix": 6}
+    plain, before = read_layers(decoder, embedded, layers=(1,), **columns)
+    last, first = read_layers(
+        decoder, embedded, layers=(1,), change=lambda s, rows: s + told[rows], **columns
+    )
+    same, _ = read_layers(decoder, embedded, layers=(1,), change=lambda s, rows: s, **columns)
+    torch.testing.assert_close(same, plain)
+    torch.testing.assert_close(first, before)
+    assert ((last - plain).abs().amax(2) > 1e-4)[held].all()
+    alone = read_layers(
+        decoder,
+        embedded[4:5],
+        held=held[4:5],
+        positions=positions[4:5],
+        prefix=6,
+        layers=(1,),
+        change=lambda s, rows: s + told[4:5],
+    )
+    torch.testing.assert_close(alone[0], last[4:5])

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from deixis.language.generate import read_on, read_prefix
+from deixis.language.generate import read_on
 from deixis.models.deixis import PRESETS, DeixisModel, Slots
 from deixis.structures.samples import Sample
 
@@ -95,7 +95,7 @@ def test_permuting_rows_permutes_everything(tiny, asked):
 @torch.no_grad()
 def test_cached_reading_equals_the_full_forward(tiny, asked):
     model, seen = tiny[0], asked.seen
-    states, reading = read_prefix(model.speech.decoder, seen.prefix, seen.held, seen.positions)
+    states, reading = model.read_prefix(seen)
     expected = asked.hidden[:, : asked.before]
     torch.testing.assert_close(states[seen.held], expected[seen.held], atol=1e-4, rtol=1e-3)
     embedded = model.written(asked.batch.truth.tokens, seen, asked.choice)
@@ -188,9 +188,9 @@ def test_an_object_is_told_under_which_number_the_question_speaks_of_it(tiny, as
 
     def marks(numbers: torch.Tensor) -> torch.Tensor:
         other = replace(batch, prompts=replace(slots, number=numbers))
-        pointed = model.prompting(other, look, objects, words, entity)
+        pointed = model.prompting(other, look, objects, words, entity, seen.known)
         plain = torch.zeros(len(batch.question), *objects.valid.shape[1:], pointed.mark.shape[1])
-        return pointed.marked(plain)
+        return replace(pointed, others=torch.zeros_like(pointed.others)).marked(plain)
 
     first, second = marks(slots.number), marks(slots.number + 1)
     told = first.abs().amax(2) > 0
@@ -198,6 +198,19 @@ def test_an_object_is_told_under_which_number_the_question_speaks_of_it(tiny, as
     assert (told.any(1) <= torch.isin(torch.arange(len(told)), slots.row)).all()
     assert not torch.allclose(first[told], second[told])
     assert torch.equal(told, second.abs().amax(2) > 0)
+
+
+@torch.no_grad()
+def test_all_objects_are_told_how_they_stand_beside_what_is_pointed_at(tiny, asked):
+    model, batch, seen = tiny[0], asked.batch, asked.seen
+    words, entity = model.speech.words(), model.objects.entity
+    pointed = model.prompting(batch, seen.look, seen.objects, words, entity, seen.known)
+    told = pointed.others.abs().amax(2) > 0  # (N, O)
+    assert len(told)
+    for row, thing, heard in zip(pointed.row, pointed.object, told, strict=True):
+        there = seen.objects.valid[seen.set_of_row[row]].clone()
+        there[thing] = False
+        assert torch.equal(heard, there)
 
 
 @torch.no_grad()
@@ -209,7 +222,7 @@ def test_a_prompt_says_where_it_is_what_kind_it_is_and_in_which_image(tiny, aske
         other = replace(batch, prompts=replace(batch.prompts, **changes))
         entity = model.objects.entity
         look, objects = asked.seen.look, asked.seen.objects
-        return model.prompting(other, look, objects, words, entity).tokens
+        return model.prompting(other, look, objects, words, entity, asked.seen.known).tokens
 
     before = tokens()
     slots = batch.prompts

@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from deixis.relation.neighbours import LIMITS, Neighbours, alike, compared, standing
+from deixis.relation.neighbours import (
+    AMONG,
+    LIMITS,
+    Compared,
+    Neighbours,
+    alike,
+    compared,
+    pair_width,
+    standing,
+)
 
 WAYS = [("category",), ("category", "colour")]
 
@@ -32,6 +41,10 @@ def scene() -> dict[str, torch.Tensor]:
 def neighbours() -> Neighbours:
     torch.manual_seed(2)
     return Neighbours(["category", "colour", "part"], 12)
+
+
+def known(scene) -> Compared:
+    return Compared.of(*(scene[name] for name in ("measures", "image", "valid", "words")))
 
 
 def test_standing_is_a_sum_over_others_that_are_alike(scene):
@@ -73,7 +86,7 @@ def test_who_stands_beside_is_told_by_side(neighbours, scene):
     """An object without anything to its left hears nothing from there."""
     alone = {**scene, "measures": scene["measures"].clone()}
     alone["measures"][:, :, 0] = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0])
-    left_of_me, right_of_me, *_ = neighbours(**alone)
+    left_of_me, right_of_me, *_ = neighbours(alone["content"], known(alone))
     assert left_of_me[0, 1].abs().max() > 1e-2 > left_of_me[0, 0].abs().max()
     assert right_of_me[0, 1].abs().max() > 1e-2 > right_of_me[0, 2].abs().max()
 
@@ -82,17 +95,57 @@ def test_reordering_objects_reorders_what_they_are_told(neighbours, scene):
     order = torch.tensor([3, 0, 4, 1, 2])
     moved = {name: v[:, order] for name, v in scene.items() if name != "words"}
     moved["words"] = {kind: p[:, order] for kind, p in scene["words"].items()}
-    for before, after in zip(neighbours(**scene), neighbours(**moved), strict=True):
+    for before, after in zip(neighbours(scene["content"], known(scene)), neighbours(moved["content"], known(moved)), strict=True):
         torch.testing.assert_close(after, before[:, order])
 
 
 def test_padding_tells_nothing(neighbours, scene):
     cut = {name: v[1:, :4] for name, v in scene.items() if name != "words"}
     cut["words"] = {kind: p[1:, :4] for kind, p in scene["words"].items()}
-    for padded, alone in zip(neighbours(**scene), neighbours(**cut), strict=True):
+    for padded, alone in zip(neighbours(scene["content"], known(scene)), neighbours(cut["content"], known(cut)), strict=True):
         torch.testing.assert_close(padded[1:, :4], alone)
 
 
 def test_every_weight_of_neighbours_learns(neighbours, scene):
-    sum(told.square().sum() for told in neighbours(**scene)).backward()
+    sum(told.square().sum() for told in neighbours(scene["content"], known(scene))).backward()
     assert all(p.grad is not None and p.grad.any() for p in neighbours.parameters())
+
+
+def test_a_pair_knows_who_is_further_right_and_in_which_image(scene):
+    pairs = known(scene).pairs()
+    assert pairs.shape == (2, 5, 5, pair_width(scene["words"]))
+    one, other = scene["measures"][0, 1, 0], scene["measures"][0, 2, 0]
+    further = torch.sigmoid((one - other) / LIMITS[0])
+    torch.testing.assert_close(pairs[0, 1, 2, 0], further)
+    assert pairs[0, 1, 2, len(LIMITS)] == 1 > pairs[0, 1, 3, len(LIMITS)]
+    assert not pairs[1, 4].any()  # padding
+    assert not pairs[0, 2, 2].any()
+
+
+def test_among_the_chosen_counts_by_image_and_over_the_set():
+    """Two mugs in image 1, one in image 2, none in image 3."""
+    image = torch.tensor([[0, 0, 0, 1, 1, 2]])
+    scene = Compared.of(
+        torch.rand(1, 6, len(LIMITS)),
+        image,
+        torch.ones(1, 6, dtype=torch.bool),
+        {"category": torch.eye(6)[None]},
+    )
+    mugs = torch.tensor([[1.0, 1, 0, 1, 0, 0]])[..., None]
+    told = scene.among(torch.tensor([0]), mugs)
+    assert told.shape == (1, 6, AMONG)
+    count, fewer, more, images = told[0, :, -4:].T
+    torch.testing.assert_close(count, torch.tensor([2.0, 2, 2, 1, 1, 0]))
+    torch.testing.assert_close(fewer, torch.tensor([1.0, 1, 1, 0, 0, 0]), atol=0.02, rtol=0)
+    torch.testing.assert_close(more, torch.tensor([0.0, 0, 0, 2, 2, 3]), atol=0.02, rtol=0)
+    torch.testing.assert_close(images, torch.full((6,), 2.0))
+
+
+def test_the_chosen_are_those_of_each_question(scene):
+    chosen = torch.rand(3, 5, 2)
+    rows = torch.tensor([1, 0, 1])
+    chosen = chosen * scene["valid"][rows][..., None]
+    together = known(scene).among(rows, chosen)
+    for row in range(3):
+        alone = known(scene).among(rows[row : row + 1], chosen[row : row + 1])
+        torch.testing.assert_close(together[row : row + 1], alone)

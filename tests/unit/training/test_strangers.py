@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from deixis.training import strangers
-from deixis.training.strangers import SIDE, WEAR, stranger, worn
+from deixis.training.strangers import SIDE, stranger
 
 MAKERS = ("fog", "leaves", "cut", "page", "screen", "cartoon", "flat", "static")
 
@@ -30,28 +29,3 @@ def test_the_spectrum_of_fog_falls_as_that_of_photographs():
     fields = [strangers._field(np.random.default_rng(s), 1.0) for s in range(20)]
     power = np.mean([abs(np.fft.rfft2(field)) ** 2 for field in fields], axis=0)
     assert power[2, 0] / power[16, 0] == pytest.approx(64, rel=0.8)  # (16 / 2) ** 2
-
-
-def test_a_worn_picture_shows_the_same_at_another_size_or_grade():
-    random = np.random.default_rng(3)
-    picture = (strangers.leaves(np.random.default_rng(4)).clip(0, 1) * 255).astype(np.uint8)
-    used = [worn(picture, random) for _ in range(40)]
-    assert {p.dtype for p in used} == {np.dtype(np.uint8)}
-    assert min(p.shape[0] for p in used) < SIDE < max(p.shape[0] for p in used)
-    same = [p for p in used if p.shape == picture.shape]
-    assert any(np.array_equal(p, picture) for p in same)
-    assert any(not np.array_equal(p, picture) for p in same)
-    middle = [p.mean() / picture.mean() for p in used]
-    assert 0.5 < min(middle) < max(middle) < 1.5
-
-
-@pytest.mark.parametrize("name", WEAR)
-def test_the_more_a_picture_is_worn_the_farther_it_is_from_itself(name):
-    picture = (strangers.leaves(np.random.default_rng(4)).clip(0, 1) * 255).astype(np.uint8)
-    size = (picture.shape[1], picture.shape[0])
-    far = []
-    for much in (0.1, 1.0):
-        used = Image.fromarray(WEAR[name](picture, much, np.random.default_rng(1))).resize(size)
-        far.append(abs(np.asarray(used).astype(float) - picture).mean())
-    assert far[0] > 0
-    assert far[0] < far[1] or name == "larger"  # which loses nothing

@@ -20,9 +20,9 @@ from deixis import Frame, ImageSet, Mask, load
 from deixis.evaluation.benchmarks import REFERRING, Benchmark
 from deixis.evaluation.evaluator import Answerer, evaluate
 from deixis.scenes.catalogue import BY_NAME
-from deixis.scenes.dice import Dice
+from deixis.scenes.drawing.dice import Dice
+from deixis.scenes.drawing.render import Rendering, render
 from deixis.scenes.questions import Scene, answer_again, image_set, make_scene
-from deixis.scenes.render import Rendering, render
 from deixis.scenes.things import Placed, Thing, View, WorldKey
 from deixis.structures.samples import Sample
 

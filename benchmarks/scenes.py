@@ -2,7 +2,7 @@
 
 from results import record, seconds
 
-from deixis.scenes.render import render
+from deixis.scenes.drawing.render import render
 from deixis.scenes.world import WorldKey, draw_world
 
 WORLDS = 400

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deixis.scenes.asked import Asked
-from deixis.scenes.facts import USES
-from deixis.scenes.meaning import Described
+from deixis.scenes.drawing.render import Rendering, render
+from deixis.scenes.knowing.asked import Asked
+from deixis.scenes.knowing.facts import USES
+from deixis.scenes.knowing.meaning import Described
 from deixis.scenes.questions import TASKS, Scene, answer_again, make_scene
-from deixis.scenes.render import Rendering, render
 from deixis.scenes.world import Thing, WorldKey, mirrored, permuted
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.masks import Mask

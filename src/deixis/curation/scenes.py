@@ -9,8 +9,8 @@ from typing import Any
 from PIL import Image
 
 from deixis.data.m4seg import STORES
-from deixis.scenes.facts import Facts
-from deixis.scenes.render import render
+from deixis.scenes.drawing.render import render
+from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.world import WorldKey, draw_world
 from deixis.structures.masks import Mask
 

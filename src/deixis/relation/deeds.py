@@ -8,7 +8,7 @@ Shapes: G sets, O objects per set, D language width, M deeds.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-DEEDS = 13  # as many as the scenes have words for: ``MOTIONS`` in ``scenes/motion.py``
+DEEDS = 13  # as many as the scenes have words for: ``MOTIONS`` in ``scenes/knowing/motion.py``
 
 
 class Deeds(nn.Module):

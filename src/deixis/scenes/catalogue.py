@@ -1,6 +1,6 @@
 """What a scene may hold: categories with their parts and uses, colours, patterns, held-out pairs.
 
-Only words and colours stand here; ``scenes/shapes.py`` knows what each category looks like.
+Only words and colours stand here; ``scenes/drawing/shapes.py`` knows what each category looks like.
 """
 
 from dataclasses import dataclass

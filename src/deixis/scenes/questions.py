@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from deixis.errors import DataError
-from deixis.scenes.answering import write_answer
-from deixis.scenes.asked import Asked, Truth
-from deixis.scenes.clips import CLIP
-from deixis.scenes.facts import Facts
-from deixis.scenes.pointing import PIXELQA, REGION
-from deixis.scenes.proposing import Kind, settle
-from deixis.scenes.referring import ABSENT, COMPOSE, MANY, REFER
-from deixis.scenes.render import Rendering, render
-from deixis.scenes.sets import MULTI, PLAIN
-from deixis.scenes.truth import truth_of
-from deixis.scenes.wording import Words
+from deixis.scenes.asking.answering import write_answer
+from deixis.scenes.asking.clips import CLIP
+from deixis.scenes.asking.pointing import PIXELQA, REGION
+from deixis.scenes.asking.proposing import Kind, settle
+from deixis.scenes.asking.referring import ABSENT, COMPOSE, MANY, REFER
+from deixis.scenes.asking.sets import MULTI, PLAIN
+from deixis.scenes.asking.wording import Words
+from deixis.scenes.drawing.render import Rendering, render
+from deixis.scenes.knowing.asked import Asked, Truth
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.truth import truth_of
 from deixis.scenes.world import World, WorldKey, draw_world
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.images import Frame, ImageSet

@@ -1,6 +1,6 @@
 """Draws worlds from keys: which things there are, and in which images they stand or move.
 
-No pixel is made here; ``scenes/render.py`` turns a view into pixels and exact masks.
+No pixel is made here; ``scenes/drawing/render.py`` turns a view into pixels and exact masks.
 """
 
 import difflib
@@ -16,10 +16,10 @@ from deixis.scenes.catalogue import (
     HELD_OUT_PARTS,
     PATTERNS,
 )
-from deixis.scenes.dice import Dice
-from deixis.scenes.layout import arrange
-from deixis.scenes.paths import draw_clip
-from deixis.scenes.render import flip
+from deixis.scenes.drawing.dice import Dice
+from deixis.scenes.drawing.layout import arrange
+from deixis.scenes.drawing.paths import draw_clip
+from deixis.scenes.drawing.render import flip
 from deixis.scenes.things import (
     SPLITS,
     Background,

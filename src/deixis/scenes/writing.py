@@ -11,7 +11,7 @@ from PIL import Image
 
 from deixis.errors import DataError
 from deixis.scenes.catalogue import CATEGORIES
-from deixis.scenes.facts import Facts
+from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.questions import Scene, make_scene
 from deixis.scenes.world import WorldKey
 from deixis.structures.masks import Mask

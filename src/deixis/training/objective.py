@@ -24,9 +24,9 @@ from deixis.nn.losses import (
 from deixis.processing.batch import Batch, Mentions, Output, Truth, moved
 from deixis.processing.deixis import STRIDE, DeixisProcessor
 from deixis.scenes.catalogue import CATEGORIES, COLOURS, PATTERNS
-from deixis.scenes.facts import Facts
-from deixis.scenes.mentioning import mentions
-from deixis.scenes.motion import MOTIONS, motion_holds
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.mentioning import mentions
+from deixis.scenes.knowing.motion import MOTIONS, motion_holds
 from deixis.scenes.questions import Scene
 from deixis.structures.placement import Placement
 

@@ -3,7 +3,7 @@
 import torch
 
 from deixis.relation.deeds import DEEDS, Deeds
-from deixis.scenes.motion import MOTIONS
+from deixis.scenes.knowing.motion import MOTIONS
 
 
 def test_there_are_as_many_deeds_as_the_scenes_have_words_for():

@@ -47,6 +47,10 @@ def known(scene) -> Compared:
     return Compared.of(*(scene[name] for name in ("measures", "image", "valid", "words")))
 
 
+def told(neighbours, scene) -> list[torch.Tensor]:
+    return neighbours(scene["content"], known(scene))
+
+
 def test_standing_is_a_sum_over_others_that_are_alike(scene):
     ahead, likes = compared(scene["measures"]), alike(scene["words"], WAYS)
     there = (scene["valid"][:, None] & scene["valid"][:, :, None]).float() * (1 - torch.eye(5))
@@ -95,19 +99,19 @@ def test_reordering_objects_reorders_what_they_are_told(neighbours, scene):
     order = torch.tensor([3, 0, 4, 1, 2])
     moved = {name: v[:, order] for name, v in scene.items() if name != "words"}
     moved["words"] = {kind: p[:, order] for kind, p in scene["words"].items()}
-    for before, after in zip(neighbours(scene["content"], known(scene)), neighbours(moved["content"], known(moved)), strict=True):
+    for before, after in zip(told(neighbours, scene), told(neighbours, moved), strict=True):
         torch.testing.assert_close(after, before[:, order])
 
 
 def test_padding_tells_nothing(neighbours, scene):
     cut = {name: v[1:, :4] for name, v in scene.items() if name != "words"}
     cut["words"] = {kind: p[1:, :4] for kind, p in scene["words"].items()}
-    for padded, alone in zip(neighbours(scene["content"], known(scene)), neighbours(cut["content"], known(cut)), strict=True):
+    for padded, alone in zip(told(neighbours, scene), told(neighbours, cut), strict=True):
         torch.testing.assert_close(padded[1:, :4], alone)
 
 
 def test_every_weight_of_neighbours_learns(neighbours, scene):
-    sum(told.square().sum() for told in neighbours(scene["content"], known(scene))).backward()
+    sum(told.square().sum() for told in told(neighbours, scene)).backward()
     assert all(p.grad is not None and p.grad.any() for p in neighbours.parameters())
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from deixis.scenes.catalogue import BY_NAME, PART_NAMES
-from deixis.scenes.facts import Facts
-from deixis.scenes.render import Rendering
+from deixis.scenes.drawing.render import Rendering
+from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.world import Background, Placed, Thing, View, World, WorldKey
 
 HEIGHT, WIDTH = 60, 100

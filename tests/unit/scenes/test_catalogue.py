@@ -14,7 +14,7 @@ from deixis.scenes.catalogue import (
     PART_NAMES,
     PATTERNS,
 )
-from deixis.scenes.shapes import SHAPES
+from deixis.scenes.drawing.shapes import SHAPES
 
 
 def test_there_are_sixteen_categories_or_more_with_two_or_three_parts_each():

@@ -5,10 +5,18 @@ from dataclasses import replace
 import pytest
 from squares import facts_of, picture, thing
 
-from deixis.scenes.asked import Asked
-from deixis.scenes.facts import Facts
-from deixis.scenes.meaning import Described, Which, find, larger, lies, needs_every_word, shares
-from deixis.scenes.truth import truth_of
+from deixis.scenes.knowing.asked import Asked
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.meaning import (
+    Described,
+    Which,
+    find,
+    larger,
+    lies,
+    needs_every_word,
+    shares,
+)
+from deixis.scenes.knowing.truth import truth_of
 
 MUG, CUP, KITE = thing(1, "red mug"), thing(2, "striped blue mug"), thing(3, "red kite")
 

@@ -3,10 +3,10 @@
 import pytest
 from squares import facts_of, picture, thing
 
-from deixis.scenes.asked import Asked, Pointed
 from deixis.scenes.catalogue import PART_NAMES
-from deixis.scenes.meaning import Described, Which
-from deixis.scenes.mentioning import BESIDE, FITS, MEANT, Mention, mentions
+from deixis.scenes.knowing.asked import Asked, Pointed
+from deixis.scenes.knowing.meaning import Described, Which
+from deixis.scenes.knowing.mentioning import BESIDE, FITS, MEANT, Mention, mentions
 from deixis.structures.prompts import Point
 
 MUG, CUP, KITE = thing(1, "red mug"), thing(2, "blue mug"), thing(3, "red kite")

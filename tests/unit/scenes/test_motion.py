@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from deixis.scenes.facts import Facts
-from deixis.scenes.motion import DIRECTIONS, motion_holds
-from deixis.scenes.render import render
+from deixis.scenes.drawing.render import render
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.motion import DIRECTIONS, motion_holds
 from deixis.scenes.world import WorldKey, draw_world
 
 

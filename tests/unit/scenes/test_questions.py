@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from deixis.errors import DataError
+from deixis.scenes.asking.wording import vocabulary
 from deixis.scenes.catalogue import HELD_OUT_COLOURS, HELD_OUT_PARTS
 from deixis.scenes.questions import KINDS, TASKS, make_sample, make_scene
-from deixis.scenes.wording import vocabulary
 from deixis.scenes.world import WorldKey
 from deixis.structures.images import ImageSet
 from deixis.structures.samples import Sample

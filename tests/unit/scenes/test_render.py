@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deixis.scenes.catalogue import CATEGORIES, COLOURS, PART_NAMES
-from deixis.scenes.render import render
+from deixis.scenes.drawing.render import render
 from deixis.scenes.world import (
     Background,
     Placed,

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from deixis.scenes.templates import IF_ANY, IF_ANY_PART, NEW_FORMS, TABLES, TEMPLATES
-from deixis.scenes.wording import (
+from deixis.scenes.asking.templates import IF_ANY, IF_ANY_PART, NEW_FORMS, TABLES, TEMPLATES
+from deixis.scenes.asking.wording import (
     listed,
     part_noun,
     plural_part,
@@ -57,7 +57,7 @@ def test_the_vocabulary_is_small_sorted_and_in_lower_case():
 
 
 def test_every_table_is_part_of_the_vocabulary():
-    from deixis.scenes import templates
+    from deixis.scenes.asking import templates
 
     tables = [value for name, value in vars(templates).items() if name.isupper()]
     assert all(any(value is table for table in TABLES) for value in tables if value is not TABLES)

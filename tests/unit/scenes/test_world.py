@@ -7,8 +7,8 @@ import pytest
 
 from deixis.errors import DataError
 from deixis.scenes.catalogue import HELD_OUT_COLOURS, HELD_OUT_PARTS
-from deixis.scenes.dice import Dice
-from deixis.scenes.shapes import paint
+from deixis.scenes.drawing.dice import Dice
+from deixis.scenes.drawing.shapes import paint
 from deixis.scenes.world import (
     SPLITS,
     Thing,

@@ -3,11 +3,8 @@
 from dataclasses import replace
 from random import Random
 
-from deixis.scenes.asked import Asked, Pointed
-from deixis.scenes.facts import USES, Facts
-from deixis.scenes.meaning import ENDS, SIDES, SIZES, Described, Which
-from deixis.scenes.pointing import draw_prompt
-from deixis.scenes.proposing import (
+from deixis.scenes.asking.pointing import draw_prompt
+from deixis.scenes.asking.proposing import (
     Kind,
     few_words,
     near_miss,
@@ -17,7 +14,10 @@ from deixis.scenes.proposing import (
     plain_words,
     words,
 )
-from deixis.scenes.referring import by_relation
+from deixis.scenes.asking.referring import by_relation
+from deixis.scenes.knowing.asked import Asked, Pointed
+from deixis.scenes.knowing.facts import USES, Facts
+from deixis.scenes.knowing.meaning import ENDS, SIDES, SIZES, Described, Which
 
 NOUGHT = 0.012  # how often a count is of nothing; most other tries fail, so it is asked more often
 

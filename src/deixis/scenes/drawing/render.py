@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deixis.scenes.catalogue import COLOURS, PART_NAMES
-from deixis.scenes.shapes import CODES, paint, shape_of
+from deixis.scenes.drawing.shapes import CODES, paint, shape_of
 from deixis.scenes.things import Background, Placed, View
 
 DARK = 128  # added to the code of a pixel in a stripe or dot

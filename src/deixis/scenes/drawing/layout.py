@@ -5,8 +5,8 @@ from math import hypot, pi
 
 import numpy as np
 
-from deixis.scenes.dice import Dice
-from deixis.scenes.shapes import paint, shape_of
+from deixis.scenes.drawing.dice import Dice
+from deixis.scenes.drawing.shapes import paint, shape_of
 from deixis.scenes.things import Placed, Thing
 
 SMALL = (27.0, 32.0)  # nominal diameters at a shorter side of 128 px

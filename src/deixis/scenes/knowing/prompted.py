@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from deixis.scenes.asked import Asked, Hit, Pointed, Truth
-from deixis.scenes.facts import Facts
-from deixis.scenes.meaning import SIDES, Described, larger, lies, matches
-from deixis.scenes.motion import DIRECTIONS, motion_holds
+from deixis.scenes.knowing.asked import Asked, Hit, Pointed, Truth
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.meaning import SIDES, Described, larger, lies, matches
+from deixis.scenes.knowing.motion import DIRECTIONS, motion_holds
 
 Rule = Callable[[Facts, Asked], Truth | None]
 CLEARER = 2  # times as far along one axis as along the other, to say "left" without more

@@ -5,11 +5,11 @@ from random import Random
 
 import numpy as np
 
-from deixis.scenes.asked import Asked, Pointed
-from deixis.scenes.facts import CLEAR_PART, CLEAR_THING, Facts
-from deixis.scenes.meaning import SIDES
-from deixis.scenes.motion import ENTERS, MOTIONS, motion_holds
-from deixis.scenes.proposing import Kind, Offer
+from deixis.scenes.asking.proposing import Kind, Offer
+from deixis.scenes.knowing.asked import Asked, Pointed
+from deixis.scenes.knowing.facts import CLEAR_PART, CLEAR_THING, Facts
+from deixis.scenes.knowing.meaning import SIDES
+from deixis.scenes.knowing.motion import ENTERS, MOTIONS, motion_holds
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Prompt, Region
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from deixis.scenes.facts import RATIO, STEP, USES, Facts
-from deixis.scenes.motion import motion_holds
+from deixis.scenes.knowing.facts import RATIO, STEP, USES, Facts
+from deixis.scenes.knowing.motion import motion_holds
 from deixis.scenes.world import Thing
 
 SIDES = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}

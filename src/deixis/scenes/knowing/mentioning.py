@@ -7,11 +7,11 @@ fish. A model that learns to notice these learns the rest sooner; nobody tells i
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from deixis.scenes.asked import Asked
 from deixis.scenes.catalogue import PART_NAMES
-from deixis.scenes.facts import Facts
-from deixis.scenes.meaning import Described, find
-from deixis.scenes.truth import truth_of
+from deixis.scenes.knowing.asked import Asked
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.meaning import Described, find
+from deixis.scenes.knowing.truth import truth_of
 
 FITS, BESIDE, MEANT = 0, 1, 2
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from random import Random
 
-from deixis.scenes.asked import Asked
-from deixis.scenes.facts import Facts
-from deixis.scenes.meaning import Described, Which
-from deixis.scenes.motion import MOTIONS, motion_holds
-from deixis.scenes.proposing import Kind, pick_part, pick_thing, words
+from deixis.scenes.asking.proposing import Kind, pick_part, pick_thing, words
+from deixis.scenes.knowing.asked import Asked
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.meaning import Described, Which
+from deixis.scenes.knowing.motion import MOTIONS, motion_holds
 
 
 def _appearance(facts: Facts, rng: Random) -> Asked | None:

@@ -4,12 +4,7 @@ import re
 from collections.abc import Iterator
 from random import Random
 
-from deixis.scenes.asked import Asked
-from deixis.scenes.catalogue import BY_NAME, CATEGORIES, COLOURS, PART_NAMES, PATTERNS
-from deixis.scenes.facts import Facts
-from deixis.scenes.meaning import Described, Which
-from deixis.scenes.motion import ENTERS
-from deixis.scenes.templates import (
+from deixis.scenes.asking.templates import (
     A_REQUESTS,
     ANYWHERE,
     EVERYWHERE,
@@ -33,6 +28,11 @@ from deixis.scenes.templates import (
     THINGS,
     VERBS,
 )
+from deixis.scenes.catalogue import BY_NAME, CATEGORIES, COLOURS, PART_NAMES, PATTERNS
+from deixis.scenes.knowing.asked import Asked
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.meaning import Described, Which
+from deixis.scenes.knowing.motion import ENTERS
 from deixis.structures.numbering import image_name, ordinal
 
 LONGEST = 20  # words of a question

@@ -1,9 +1,9 @@
 """Writes the true answer: every target named once in reading order, the conclusion last."""
 
-from deixis.scenes.asked import Asked, Hit, Truth
-from deixis.scenes.facts import Facts
-from deixis.scenes.meaning import Described, Which
-from deixis.scenes.wording import is_several, listed, part_noun, with_accent, with_article
+from deixis.scenes.asking.wording import is_several, listed, part_noun, with_accent, with_article
+from deixis.scenes.knowing.asked import Asked, Hit, Truth
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.meaning import Described, Which
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.numbering import image_name
 

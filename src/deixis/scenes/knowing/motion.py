@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from deixis.scenes.facts import RATIO, Facts
+from deixis.scenes.knowing.facts import RATIO, Facts
 
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 STRAIGHT = tuple(f"moves {direction}" for direction in DIRECTIONS)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deixis.scenes.asked import Asked, Hit, Truth
-from deixis.scenes.facts import Facts
-from deixis.scenes.meaning import Appearance, Which, find, lies
-from deixis.scenes.prompted import PROMPTED, Rule
+from deixis.scenes.knowing.asked import Asked, Hit, Truth
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.meaning import Appearance, Which, find, lies
+from deixis.scenes.knowing.prompted import PROMPTED, Rule
 from deixis.structures.numbering import image_name
 
 MOST = 6  # targets of one question

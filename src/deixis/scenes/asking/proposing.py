@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from deixis.scenes.asked import Asked, Truth
 from deixis.scenes.catalogue import (
     CATEGORIES,
     COLOURS,
@@ -17,9 +16,10 @@ from deixis.scenes.catalogue import (
     HELD_OUT_PARTS,
     PATTERNS,
 )
-from deixis.scenes.facts import Facts
-from deixis.scenes.meaning import Described, Which, matches, needs_every_word, shares
-from deixis.scenes.truth import truth_of
+from deixis.scenes.knowing.asked import Asked, Truth
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.meaning import Described, Which, matches, needs_every_word, shares
+from deixis.scenes.knowing.truth import truth_of
 
 TRIES = 24
 

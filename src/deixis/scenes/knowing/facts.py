@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from deixis.scenes.catalogue import CATEGORIES, PART_NAMES
-from deixis.scenes.render import Rendering
+from deixis.scenes.drawing.render import Rendering
 from deixis.scenes.world import Thing, World
 from deixis.structures.masks import Mask
 

@@ -6,9 +6,9 @@ from math import cos, pi, sin
 
 import numpy as np
 
-from deixis.scenes.dice import Dice
-from deixis.scenes.layout import draw_size, draw_tilt, snapped, visible_areas, visible_share
-from deixis.scenes.shapes import shape_of
+from deixis.scenes.drawing.dice import Dice
+from deixis.scenes.drawing.layout import draw_size, draw_tilt, snapped, visible_areas, visible_share
+from deixis.scenes.drawing.shapes import shape_of
 from deixis.scenes.things import Motion, Placed, Thing
 
 KINDS = (

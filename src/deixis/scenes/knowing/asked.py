@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from deixis.scenes.meaning import MIRRORED, Which
+from deixis.scenes.knowing.meaning import MIRRORED, Which
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Prompt, Region
 
@@ -32,7 +32,7 @@ class Asked:
     """What a question asks, without its words.
 
     Attributes:
-        rule: how the truth follows, a key of ``RULES`` in ``scenes/truth.py``.
+        rule: how the truth follows, a key of ``RULES`` in ``scenes/knowing/truth.py``.
         kind: the sample's type.
         which: what is described.
         frames: the flat frames that the question covers.

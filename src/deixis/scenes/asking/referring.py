@@ -5,11 +5,7 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
-from deixis.scenes.asked import Asked
-from deixis.scenes.catalogue import BY_NAME, HELD_OUT_COLOURS
-from deixis.scenes.facts import USES, Facts
-from deixis.scenes.meaning import ENDS, SIDES, SIZES, Described, Which, lies, shares
-from deixis.scenes.proposing import (
+from deixis.scenes.asking.proposing import (
     Kind,
     few_words,
     near_miss,
@@ -19,6 +15,10 @@ from deixis.scenes.proposing import (
     plain_words,
     words,
 )
+from deixis.scenes.catalogue import BY_NAME, HELD_OUT_COLOURS
+from deixis.scenes.knowing.asked import Asked
+from deixis.scenes.knowing.facts import USES, Facts
+from deixis.scenes.knowing.meaning import ENDS, SIDES, SIZES, Described, Which, lies, shares
 
 # -- descriptions of one thing -------------------------------------------------------------------
 

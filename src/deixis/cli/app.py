@@ -111,6 +111,9 @@ def evaluate(
         str | None, typer.Option(metavar="URL|FILE", help="Who scores videorefer-d.")
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="The judge's name there.")] = None,
+    phrases: Annotated[
+        str | None, typer.Option(metavar="DIR|minilm", help="BERT to compare grandf's phrases by.")
+    ] = None,
     quarantine: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Write broken records there, go on.")
     ] = None,
@@ -126,6 +129,9 @@ def evaluate(
     submission: Annotated[
         Path | None, typer.Option(metavar="OUT.zip", help="Only write what a server scores.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="So many processes or machines of Ray answer.")
+    ] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions asked at once.")] = 16,
     device: Device = None,
     dtype: Dtype = None,
@@ -143,6 +149,7 @@ def evaluate(
         keep=keep,
         shard=shard,
         submission=submission,
+        workers=workers,
     )
     asked = Asked(
         name=benchmark,
@@ -153,6 +160,7 @@ def evaluate(
         protocol=protocol,
         judge=judge,
         judge_model=judge_model,
+        phrases=phrases,
         quarantine=quarantine,
     )
     answered = baseline, predictions

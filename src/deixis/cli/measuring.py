@@ -58,7 +58,8 @@ def measure(
     if compare is not None:
         from deixis.cli.published import compare as compare_reports
 
-        compare_reports(*compare)
+        check_settings(None, None, settings.out.parent if settings.out else None)
+        compare_reports(compare, settings.out, asked.root)
         return
     out = settings.out
     check_settings(settings.device, settings.dtype, out.parent if out else None)
@@ -88,7 +89,7 @@ def _report(reasoner: Any, benchmark: Any, settings: Settings, pictures: int) ->
             benchmark,
             out=out,
             pictures=pictures,
-            batch_size=settings.batch_size,
+            batch_size=settings.batch_size * max(1, settings.workers),
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )
     Console(soft_wrap=True).print(report_table(report))
@@ -139,7 +140,7 @@ def _answering(
         from deixis.evaluation.predictions import Predictions
 
         return Predictions(predictions)
-    reasoner = _load(settings)
+    reasoner = _spread(settings) if settings.workers else _load(settings)
     if settings.keep is not None:
         from deixis.evaluation.keeping import Kept
 
@@ -211,6 +212,22 @@ def paint(model: Path, settings: Judging | None) -> Image.Image:
     ]
     answers = load(model).answer_batch([sample.without_answer() for sample in samples])
     return contact_sheet(samples, answers, columns=3, titles=tasks)
+
+
+def _spread(settings: Settings) -> Any:
+    """Return the model on as many workers as are asked for."""
+    from functools import partial
+
+    from deixis.evaluation.spreading import Spread
+    from deixis.reasoning.reasoner import load
+
+    check_model(settings.model)
+    return Spread(
+        partial(load, settings.model, device=settings.device, dtype=settings.dtype),
+        workers=settings.workers,
+        batch_size=settings.batch_size,
+        on_gpu=(settings.device or "").startswith("cuda"),
+    )
 
 
 def _load(settings: Settings) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from deixis.cli.wanted import Asked, Settings
     from deixis.evaluation.benchmarks import Benchmark
 
+MINILM = "minilm"  # the text model that a package brings
 SHOWN = 20  # refused records that are told one by one
 
 
@@ -46,6 +47,14 @@ def open_foreign(asked: Asked) -> Benchmark:
         if set_judge is None:
             raise ConfigError(f"--judge: expected videorefer-d, got {asked.name}. Leave it out.")
         set_judge(judge)
+    if asked.phrases is not None:
+        compare_by = getattr(benchmark.task.counts, "compare_by", None)
+        if compare_by is None:
+            raise ConfigError(f"--phrases: expected grandf, got {asked.name}. Leave it out.")
+        from deixis.evaluation.sentences import model_similarity, phrase_similarity
+
+        minilm = asked.phrases == MINILM
+        compare_by(*(phrase_similarity() if minilm else model_similarity(asked.phrases)))
     return benchmark
 
 
@@ -58,18 +67,23 @@ def answer_only(reasoner: Any, benchmark: Benchmark, settings: Settings) -> None
     from deixis.evaluation.keeping import Kept, answer_share, write_submission
 
     if settings.submission is not None:
-        print(write_submission(reasoner, benchmark.samples, settings.submission))
+        print(write_submission(reasoner, benchmark, settings.submission))
     elif not isinstance(reasoner, Kept):
         raise ConfigError("--shard: expected a model and --keep with a folder, got none.")
     else:
-        print(answer_share(reasoner, benchmark.samples, str(settings.shard)))
+        print(answer_share(reasoner, benchmark, str(settings.shard)))
 
 
-def compare(first: Path, second: Path) -> None:
-    """Print how a second report differs from a first, as JSON."""
-    from deixis.evaluation.comparing import compare
+def compare(reports: tuple[Path, Path], out: Path | None, root: Path | None) -> None:
+    """Print how a second report differs from a first, as JSON; with ``out`` draw it on a page."""
+    from deixis.evaluation.comparing import compare, reopen
 
-    print(json.dumps(compare(first, second), indent=1))
+    found = compare(*reports)
+    if out is not None:
+        from deixis.evaluation.side_by_side import write_side_by_side
+
+        write_side_by_side(out, found, reports, reopen(reports[0], root).samples)
+    print(json.dumps(found, indent=1))
 
 
 def check(name: str, root: Path, split: str | None, quarantine: Path | None) -> None:

@@ -12,6 +12,7 @@ class Settings:
         keep: a folder where answers are kept.
         shard: "2/5": only answer this share into that folder.
         submission: a zip for a server, in place of a report.
+        workers: so many processes of Ray answer; 0: this one.
     """
 
     model: str
@@ -22,6 +23,7 @@ class Settings:
     keep: Path | None = None
     shard: str | None = None
     submission: Path | None = None
+    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,4 +38,5 @@ class Asked:
     protocol: str = "published"
     judge: str | None = None
     judge_model: str | None = None
+    phrases: str | None = None
     quarantine: Path | None = None

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from deixis.config import pick
 from deixis.data.reader import JsonlReader
 from deixis.errors import ConfigError
+from deixis.evaluation.asking import Asking
 from deixis.metrics.sums import Tally
 from deixis.scenes.questions import make_sample
 from deixis.structures.answers import GroundedAnswer
@@ -38,6 +39,8 @@ class Task:
         score: tallies a sample in its own way; then measures only say what it gives.
         notes: what a reader of the report must know about the measures.
         counts: tallies a sample in a published protocol, and returns the figures of tallies.
+        asking: how the protocol asks models of its family; None: as the samples ask.
+        wants_logits: whether what models draw is scored before it is cut at 0.
     """
 
     measures: tuple[str, ...]
@@ -45,6 +48,8 @@ class Task:
     score: Score | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     counts: Counts | None = None
+    asking: Asking | None = None
+    wants_logits: bool = False
 
 
 REFERRING = Task(measures=("giou", "ciou", "recall"))

@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from deixis.data.annotations.coco import read_json
-from deixis.data.annotations.rows import field
-from deixis.errors import DataError
+from deixis.data.annotations.rows import LazySamples, field
+from deixis.errors import ConfigError, DataError
+from deixis.evaluation import counting
+from deixis.evaluation.benchmarks import Benchmark, open_benchmark
 from deixis.metrics.bootstrap import differences, from_sums
 from deixis.metrics.protocols import find_protocol
 from deixis.metrics.sums import Tally
 
 SHOWN = 10  # samples that changed most
+TOGETHER = {"muse": counting.Questions, "pixelqa": counting.PointedVolumes}  # more than sums
+NOTHING = LazySamples("", (), lambda row: row)
 
 
 def compare(first: Path | str, second: Path | str) -> dict[str, Any]:
@@ -54,25 +58,50 @@ def compare(first: Path | str, second: Path | str) -> dict[str, Any]:
 def _changed(ours: list[Any], theirs: list[Any]) -> list[dict[str, Any]]:
     """Return the samples whose scores moved most."""
     rows = [
-        {"id": one["id"], "type": one["type"], "first": one["score"], "second": other["score"]}
-        for one, other in zip(ours, theirs, strict=True)
+        {"index": index, "id": one["id"], "type": one["type"]}
+        | {"first": one["score"], "second": other["score"]}
+        for index, (one, other) in enumerate(zip(ours, theirs, strict=True))
         if one["score"] != other["score"]
     ]
     return sorted(rows, key=lambda row: -abs(row["second"] - row["first"]))[:SHOWN]
+
+
+def reopen(path: Path | str, root: Path | None) -> Benchmark:
+    """Return the benchmark that a report is of.
+
+    Args:
+        path: the report.
+        root: the folder of the data, for all but scenes and files of our own.
+
+    Raises:
+        ConfigError: a root is needed and none was given.
+    """
+    from deixis.evaluation import m4seg
+    from deixis.evaluation.published import WAYS, open_published
+
+    setting = _report(Path(path))["configuration"]
+    name, count, split = setting["benchmark"], setting["count"], setting["split"]
+    if name not in WAYS and name != "m4seg":
+        return open_benchmark(name, count=count, seed=setting["seed"], split=split)
+    if root is None:
+        raise ConfigError(
+            f"--compare: expected --root with the folder of {name}, to draw what changed, got "
+            f"none. Give it, or leave out --out."
+        )
+    if name == "m4seg":
+        return m4seg.open_benchmark(root, split, count=count)
+    return open_published(name, root, split=split, protocol=setting["protocol"], count=count)
 
 
 def _result_of(configuration: Mapping[str, Any]) -> Any:
     """Return what turns tallies into a report's figures."""
     if "metric" not in configuration:
         return Tally.result
-    if configuration["metric"] in {"muse", "pixelqa"}:
-        raise DataError(
-            f"{configuration['benchmark']}: expected figures that are sums over samples, got "
-            f"those of {configuration['metric']}. Compare their intervals instead."
-        )
-    name = configuration["protocol"]
+    metric, name = configuration["metric"], configuration["protocol"]
     name = {"grec": "grefcoco", "grec-clean": "clean"}.get(name, name)
-    return find_protocol(configuration["metric"], name)[1].result
+    if metric in TOGETHER:
+        return TOGETHER[metric](NOTHING, metric, name).result
+    return find_protocol(metric, name)[1].result
 
 
 def _report(path: Path) -> dict[str, Any]:

@@ -32,7 +32,10 @@ class Counting(ABC):
     Attributes:
         says: what the protocol does that another would do otherwise.
         notes: what a reader of the figures must know besides.
+        wants_logits: whether what models draw is scored before it is cut at 0.
     """
+
+    wants_logits = False
 
     def __init__(self, samples: LazySamples, metric: str, protocol: str) -> None:
         self.samples = samples
@@ -60,7 +63,8 @@ class Masks(Counting):
     def measure(self, index: int, sample: Sample, predicted: GroundedAnswer) -> Tally:
         """Return the tally of a sample."""
         true = self.samples.labels(index)
-        return self.protocol.measure(true, masks_of(predicted, true.shape[1:]))
+        masks = masks_of(predicted, true.shape[1:])
+        return self.protocol.measure(true, masks if self.clean else in_place(masks, predicted))
 
 
 class AnswerMasks(Counting):
@@ -169,6 +173,7 @@ class Questions(Counting):
 
     def __init__(self, samples: LazySamples, metric: str, protocol: str) -> None:
         super().__init__(samples, metric, protocol)
+        self.wants_logits = not self.clean
         if not self.clean:
             self.notes = {"logits": f"of masks: {LOGIT:g} inside, {-LOGIT:g} outside"}
 
@@ -177,13 +182,17 @@ class Questions(Counting):
         from deixis.metrics.images import muse
 
         true = (self.samples.labels(index) == 1).astype(np.uint8)
-        guess = masks_of(predicted, true.shape[1:])
-        logits = np.where(guess, LOGIT, -LOGIT).astype(np.float32)
         if self.clean:
+            logits = logits_of(masks_of(predicted, true.shape[1:]))
             return self.protocol.measure(logits, self.samples.labels(index))
+        if predicted.logits is None:
+            logits = logits_of(in_place(masks_of(predicted, true.shape[1:]), predicted))
+        else:
+            own = [one.whole() for one in predicted.logits]
+            logits = np.stack(own) if own else np.zeros((0, *true.shape[1:]), dtype=np.float32)
         tally = self.protocol.measure([muse.compare(logits, true)], 0)
         image = sample.id.split("/")[0]
-        return tally + Tally.of([(f"image/{image}", len(guess), len(true))], samples=0)
+        return tally + Tally.of([(f"image/{image}", len(logits), len(true))], samples=0)
 
     def result(self, tally: Tally) -> dict[str, float]:
         """Return the figures: an image weighs the larger of its predictions and targets."""
@@ -237,9 +246,23 @@ def masks_of(answer: GroundedAnswer, size: Sequence[int]) -> np.ndarray:
     return np.stack(masks) if masks else np.zeros((0, *size), dtype=bool)
 
 
+def in_place(masks: np.ndarray, answer: GroundedAnswer) -> np.ndarray:
+    """Return an answer's masks (M, H, W) with an empty one for each that was drawn and is empty."""
+    if answer.drawn is None or sum(answer.drawn) != len(masks):
+        return masks
+    total = np.zeros((len(answer.drawn), *masks.shape[1:]), dtype=bool)
+    total[np.flatnonzero(answer.drawn)] = masks
+    return total
+
+
+def logits_of(masks: np.ndarray) -> np.ndarray:
+    """Return logits (M, H, W) float32 for masks of which no logits are known."""
+    return np.where(masks, LOGIT, -LOGIT).astype(np.float32)
+
+
 def first_mask(answer: GroundedAnswer, size: Sequence[int]) -> np.ndarray:
     """Return the first of an answer's masks, (H, W); an empty one where there is none."""
-    masks = masks_of(answer, size)
+    masks = in_place(masks_of(answer, size), answer)
     return masks[0] if len(masks) else np.zeros(tuple(size), dtype=bool)
 
 

@@ -9,6 +9,7 @@ from deixis.data.annotations.rows import LazySamples
 from deixis.errors import ConfigError
 from deixis.evaluation.counting import Counting
 from deixis.evaluation.judging import Judge
+from deixis.metrics.images.gcg import Similarity
 from deixis.metrics.images.precision import AveragePrecision
 from deixis.metrics.sums import Tally
 from deixis.metrics.words.captions import Captions
@@ -17,7 +18,7 @@ from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.samples import Sample
 
 NOTHING = 254  # a label of no class, of pixels that no target covers
-SIMILARITY = "shared words; the published recall compares by BERT, so it is not comparable"
+SIMILARITY = "shared words, not comparable: published recall compares by BERT (--phrases DIR)"
 
 
 class Classes(Counting):
@@ -45,10 +46,15 @@ class GroundedCaptions(Counting):
         super().__init__(samples, metric, protocol)
         self.precision, self.captions = AveragePrecision(), Captions()
         self.notes = {"similarity": SIMILARITY}
+        self.similarity: Similarity = word_iou_clean
         self.scored = find_spec("pycocoevalcap") is not None and shutil.which("java") is not None
         if not self.scored:
             missing = "left out: they need pycocoevalcap (deixis[metrics]) and Java 17"
             self.notes = {**self.notes, "METEOR and CIDEr": missing}
+
+    def compare_by(self, name: str, similarity: Similarity) -> None:
+        """Compare phrases in another way than by shared words, and say in which."""
+        self.similarity, self.notes["similarity"] = similarity, name
 
     def measure(self, index: int, sample: Sample, predicted: GroundedAnswer) -> Tally:
         """Return the tally of a sample, and keep its masks and captions for the end."""
@@ -67,7 +73,7 @@ class GroundedCaptions(Counting):
             [target.phrase for target in true],
             rles,
             [target.phrase for target in guess],
-            word_iou_clean,
+            self.similarity,
         )
 
     def overall(self) -> dict[str, float]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
@@ -18,16 +18,17 @@ from rich.table import Table
 
 from deixis import __version__
 from deixis.errors import ConfigError, DataError
+from deixis.evaluation.asking import notes, put
 from deixis.evaluation.benchmarks import Benchmark, open_benchmark
 from deixis.evaluation.gallery import Gallery
-from deixis.evaluation.journal import Journal, Row
+from deixis.evaluation.journal import Journal, Row, from_row, to_row
 from deixis.evaluation.ordering import LIMIT, agree, another_order, is_symmetric, reordered
 from deixis.metrics.bootstrap import as_sums, from_sums, intervals
 from deixis.metrics.sums import UNIT, Tally
 from deixis.metrics.tally import measure
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.samples import Sample
-from deixis.structures.wire import answer_from_json, answer_to_json
+from deixis.structures.wire import answer_to_json
 
 VERSIONS = ("torch", "transformers", "numpy", "scipy", "Pillow", "pycocotools")
 Progress = Callable[[int, int], None]
@@ -183,7 +184,7 @@ class _Run:
                 )
         if not open_ones:
             return
-        answers = self.reasoner.answer_batch([blind(sample) for _, sample, _ in open_ones])
+        answers = put(self.reasoner, self.benchmark.task, [sample for _, sample, _ in open_ones])
         if len(answers) != len(open_ones):
             raise DataError(
                 f"{self.reasoner.name}: expected {len(open_ones)} answers, got {len(answers)}."
@@ -194,7 +195,7 @@ class _Run:
                 "key": key,
                 "digest": digest,
                 "seconds": seconds,
-                "answer": answer_to_json(answer, sample.images),
+                "answer": to_row(answer, sample),
             }
             for (key, sample, digest), answer in zip(open_ones, answers, strict=True)
         ]
@@ -231,16 +232,11 @@ class _Run:
 
     def _said(self, key: str, sample: Sample) -> GroundedAnswer:
         """Take an answer from the journal, so that a run and a resumed one see the same."""
-        return answer_from_json(self.journal.rows[key].pop("answer"), sample.images)
+        return from_row(self.journal.rows[key].pop("answer"), sample)
 
     def _add(self, sample: Sample, tally: Tally) -> None:
         self.total.merge(tally)
         self.by_type.setdefault(sample.type or "other", Tally()).merge(tally)
-
-
-def blind(sample: Sample) -> Sample:
-    """Return what a user could have asked: no true answer, and no word about its kind."""
-    return replace(sample.without_answer(), type="", source="")
 
 
 def sample_digest(sample: Sample) -> str:
@@ -287,6 +283,7 @@ def _configuration(reasoner: Answerer, benchmark: Benchmark) -> dict[str, Any]:
         "benchmark": benchmark.name,
         "measures": list(benchmark.task.measures),
         **benchmark.task.notes,
+        **notes(reasoner, benchmark.task),
         "count": len(benchmark.samples),
         "seed": benchmark.seed,
         "split": benchmark.split,

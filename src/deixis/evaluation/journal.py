@@ -5,11 +5,17 @@ One JSON line per finished question. A line that was cut by the kill is dropped.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from deixis.errors import ConfigError, DataError
+from deixis.structures.answers import GroundedAnswer
+from deixis.structures.logits import MaskLogits
+from deixis.structures.samples import Sample
+from deixis.structures.wire import answer_from_json, answer_to_json
 
 Row = dict[str, Any]
 
@@ -42,10 +48,23 @@ class Journal:
         self.rows.update((row["key"], row) for row in rows)
 
     def finish(self, out: Path, report: Mapping[str, Any]) -> None:
-        """Write the report whole or not at all, then remove the journal."""
+        """Write the report and, beside it, all answers, each whole or not at all.
+
+        Answers are lines as `deixis ask --batch` writes them, with the sample's index and id. Then
+        the journal is removed.
+        """
+        assert self.path is not None
+        names = [case["id"] for case in report["cases"]]
+        with self.path.open(encoding="utf-8") as file, drafting(answers_beside(out)) as answers:
+            next(file)  # the header
+            for line in file:
+                row = json.loads(line)
+                if row["key"].isdigit():  # not one that was asked again in another order
+                    index = int(row["key"])
+                    said = {"index": index, "id": names[index], **row["answer"]["said"]}
+                    answers.write(json.dumps(said) + "\n")
         write_json(out, report)
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def _write(self, rows: Sequence[Row]) -> None:
         assert self.path is not None
@@ -55,14 +74,50 @@ class Journal:
             os.fsync(file.fileno())
 
 
+def to_row(answer: GroundedAnswer, sample: Sample) -> Row:
+    """Return an answer as it is kept: as JSON, and what was drawn where that is known."""
+    row: Row = {"said": answer_to_json(answer, sample.images)}
+    if answer.drawn is not None:
+        row["drawn"] = list(answer.drawn)
+    if answer.logits is not None:
+        row["logits"] = [one.to_json() for one in answer.logits]
+    return row
+
+
+def from_row(row: Row, sample: Sample) -> GroundedAnswer:
+    """Read what `to_row` wrote.
+
+    Raises:
+        DataError: it is something else, or about other images.
+    """
+    answer = answer_from_json(row["said"], sample.images)
+    if row.get("drawn") is not None:
+        answer = replace(answer, drawn=tuple(map(bool, row["drawn"])))
+    if row.get("logits") is None:
+        return answer
+    return replace(answer, logits=tuple(MaskLogits.from_json(one) for one in row["logits"]))
+
+
+def answers_beside(report: Path) -> Path:
+    """Return where the answers of a report are."""
+    return report.with_name(f"{report.stem}.answers.jsonl")
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
+    with drafting(path) as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+
+
+@contextmanager
+def drafting(path: Path) -> Iterator[TextIO]:
+    """Lend a file that becomes ``path`` when all is written to it, and nothing if that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.draft")
     try:
         with draft.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=2)
-            file.write("\n")
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)

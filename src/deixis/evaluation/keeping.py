@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation.evaluator import blind
+from deixis.evaluation.asking import put
+from deixis.evaluation.benchmarks import Benchmark
+from deixis.evaluation.journal import from_row, to_row
+from deixis.reasoning.given import Given
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.files import write_whole
 from deixis.structures.samples import Sample
-from deixis.structures.wire import answer_from_json, answer_to_json
 
 BATCH = 8  # questions asked at once where pictures are made to be handed in
 
@@ -44,25 +46,54 @@ class Kept:
                 f"{self.name}: expected a model with a fingerprint, got none. Do not keep answers."
             )
         self._reasoner, self._folder = reasoner, Path(folder)
+        self.family = getattr(reasoner, "family", None)
 
-    def answer_batch(self, samples: Sequence[Sample]) -> list[GroundedAnswer]:
-        """Return one answer per sample."""
-        places = [self._place(sample) for sample in samples]
-        answers = [_load(p, s) for p, s in zip(places, samples, strict=True)]
+    def answer_batch(
+        self, samples: Sequence[Sample], *, logits: bool = False
+    ) -> list[GroundedAnswer]:
+        """Return one answer per sample; with ``logits`` what is kept without them is asked anew."""
+        return self._answered(samples, [None] * len(samples), logits)
+
+    def answer_given(
+        self, samples: Sequence[Sample], given: Sequence[Given], *, logits: bool = False
+    ) -> list[GroundedAnswer]:
+        """Return one answer per sample, begun as given; those are kept apart."""
+        return self._answered(samples, given, logits)
+
+    def _answered(
+        self, samples: Sequence[Sample], given: Sequence[Given | None], logits: bool
+    ) -> list[GroundedAnswer]:
+        places = [self._place(s, g) for s, g in zip(samples, given, strict=True)]
+        answers = [_load(p, s, logits) for p, s in zip(places, samples, strict=True)]
         open_ones = [i for i, answer in enumerate(answers) if answer is None]
-        asked = [samples[i] for i in open_ones]
-        found = self._reasoner.answer_batch(asked) if asked else []
+        found = self._ask([samples[i] for i in open_ones], [given[i] for i in open_ones], logits)
         for i, answer in zip(open_ones, found, strict=True):
-            row = answer_to_json(answer, samples[i].images)
+            row = to_row(answer, samples[i])
+            if logits:
+                row.setdefault("logits", None)  # asked for, and nothing was drawn
             _write(places[i], json.dumps(row).encode())
-            answers[i] = answer_from_json(row, samples[i].images)
+            answers[i] = from_row(row, samples[i])
         return [answer for answer in answers if answer is not None]
 
-    def _place(self, sample: Sample) -> Path:
+    def _ask(
+        self, samples: Sequence[Sample], given: Sequence[Given | None], logits: bool
+    ) -> list[GroundedAnswer]:
+        keep = {"logits": True} if logits else {}
+        begun = [one for one in given if one is not None]
+        if not samples:
+            return []
+        found: list[GroundedAnswer] = (
+            self._reasoner.answer_given(samples, begun, **keep)
+            if begun
+            else self._reasoner.answer_batch(samples, **keep)
+        )
+        return found
+
+    def _place(self, sample: Sample, given: Given | None) -> Path:
         """Return where an answer is kept: under a hash of model, pixels and question."""
         digest = blake2b(f"{self.name}\n{self.fingerprint}\n".encode(), digest_size=20)
         asked = [sample.question.text, [repr(one) for one in sample.question.prompts]]
-        digest.update(json.dumps(asked).encode())
+        digest.update(json.dumps(asked if given is None else [*asked, repr(given)]).encode())
         for prompt in sample.question.prompts:
             mask = getattr(prompt, "mask", None)
             if mask is not None:
@@ -74,14 +105,14 @@ class Kept:
         return self._folder / key[:2] / f"{key}.json"
 
 
-def answer_share(kept: Kept, samples: Sequence[Sample], share: str) -> int:
+def answer_share(kept: Kept, benchmark: Benchmark, share: str) -> int:
     """Answer every n-th sample, so that n processes or machines answer all into one folder.
 
     Evaluated from that folder afterwards, the report is the one of a single process.
 
     Args:
         kept: what answers and keeps.
-        samples: of the benchmark.
+        benchmark: whose samples are asked.
         share: "2/5" is the second of five.
 
     Returns:
@@ -94,13 +125,18 @@ def answer_share(kept: Kept, samples: Sequence[Sample], share: str) -> int:
     number, of = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= number <= of:
         raise ConfigError(f'shard: expected one such as "2/5", got {share!r}.')
-    mine = range(number - 1, len(samples), of)
-    for start in range(0, len(mine), BATCH):
-        kept.answer_batch([blind(samples[i]) for i in mine[start : start + BATCH]])
+    mine = range(number - 1, len(benchmark.samples), of)
+    answer_some(kept, benchmark, mine)
     return len(mine)
 
 
-def write_submission(reasoner: Any, samples: Sequence[Sample], path: Path | str) -> int:
+def answer_some(kept: Kept, benchmark: Benchmark, indices: Sequence[int]) -> None:
+    """Answer some samples of a benchmark into the folder where answers are kept."""
+    for start in range(0, len(indices), BATCH):
+        put(kept, benchmark.task, [benchmark.samples[i] for i in indices[start : start + BATCH]])
+
+
+def write_submission(reasoner: Any, benchmark: Benchmark, path: Path | str) -> int:
     """Write ``VIDEO/EXPRESSION/FRAME.png`` of all samples into a zip, whole or not at all.
 
     This is what the servers of MeViS and Ref-YouTube-VOS take: 255 is the target.
@@ -116,9 +152,9 @@ def write_submission(reasoner: Any, samples: Sequence[Sample], path: Path | str)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as file:
-            for name, content in _pictures(reasoner, samples):
+            for name, content in _pictures(reasoner, benchmark):
                 file.writestr(name, content)
-        count = check_submission(draft, samples)
+        count = check_submission(draft, benchmark.samples)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -159,12 +195,13 @@ def check_submission(path: Path | str, samples: Sequence[Sample]) -> int:
     return len(wanted)
 
 
-def _pictures(reasoner: Any, samples: Sequence[Sample]) -> Iterator[tuple[str, bytes]]:
+def _pictures(reasoner: Any, benchmark: Benchmark) -> Iterator[tuple[str, bytes]]:
     from PIL import Image
 
+    samples = benchmark.samples
     for start in range(0, len(samples), BATCH):
         batch = [samples[i] for i in range(start, min(start + BATCH, len(samples)))]
-        answers = reasoner.answer_batch([blind(sample) for sample in batch])
+        answers = put(reasoner, benchmark.task, batch)
         for sample, answer in zip(batch, answers, strict=True):
             for index, frame in enumerate(sample.images):
                 pixels = np.zeros(frame.size, dtype=np.uint8)
@@ -176,11 +213,12 @@ def _pictures(reasoner: Any, samples: Sequence[Sample]) -> Iterator[tuple[str, b
                 yield f"{sample.id}/{Path(frame.name).stem}.png", content.getvalue()
 
 
-def _load(place: Path, sample: Sample) -> GroundedAnswer | None:
-    """Return a kept answer; None where there is none, or one that cannot be read."""
+def _load(place: Path, sample: Sample, logits: bool) -> GroundedAnswer | None:
+    """Return a kept answer; None where there is none that can be read, or none with logits."""
     try:
-        return answer_from_json(json.loads(place.read_bytes()), sample.images)
-    except (OSError, ValueError):
+        row = json.loads(place.read_bytes())
+        return None if logits and "logits" not in row else from_row(row, sample)
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 

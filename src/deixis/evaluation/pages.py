@@ -27,7 +27,7 @@ def page(report: Mapping[str, Any]) -> str:
     top = 1.0 if not scores.size or scores.max() <= 1 else 100.0
     parts = [f"<h1>{title}</h1>"]
     for name, rows in markdown_rows(report):
-        parts += [f"<h2>{escape(name)}</h2>", _table(rows)]
+        parts += [f"<h2>{escape(name)}</h2>", table(rows)]
     parts += ["<h2>Scores of samples</h2>", _histogram(scores, top), _curve(scores, top)]
     parts += ["<h2>Worst cases</h2>", _worst(report["cases"])]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
@@ -39,7 +39,8 @@ def write_page(path: Path, report: Mapping[str, Any]) -> None:
     write_whole(path, page(report))
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows, the first of which is the head, as HTML."""
     head, *rest = rows
     lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
     for row in rest:
@@ -90,4 +91,4 @@ def _worst(cases: Sequence[Mapping[str, Any]]) -> str:
     found = sorted(cases, key=lambda case: case["score"])[:WORST]
     rows = [("sample", "kind", "score")]
     rows += [(str(c["id"]), str(c["type"]), f"{c['score']:.4f}") for c in found]
-    return _table(rows)
+    return table(rows)

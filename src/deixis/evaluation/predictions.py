@@ -27,7 +27,7 @@ from deixis.structures.samples import Sample
 from deixis.structures.wire import answer_from_json
 
 Read = Callable[[Sample], GroundedAnswer | None]
-LISTED = {"id", "error"}  # what a line of `deixis ask --batch` has besides the answer
+LISTED = {"id", "index", "error"}  # what a line has besides the answer
 
 
 class Predictions:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from deixis.config import pick
 from deixis.data.annotations.rows import LazySamples
-from deixis.data.catalogue import DATA_SETS, open_data
+from deixis.data.catalogue import DATA_SETS, REGIONS, open_data
 from deixis.data.checking import check, write_refused
+from deixis.data.clips.regions import open_regions
 from deixis.data.images.reasoning import open_reason_seg
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation import counting, counting_sets
+from deixis.evaluation import asking, counting, counting_sets
+from deixis.evaluation.asking import Asking
 from deixis.evaluation.benchmarks import Benchmark, Task
 from deixis.evaluation.counting import Counting
 
@@ -31,34 +33,52 @@ class Way:
         protocol: one of its protocols.
         count: makes what counts, of the opened samples.
         open: opens the split where the protocol reads it in its own way.
+        asking: how it asks the models of its family; None: as the data set does.
     """
 
     metric: str
     protocol: str
     count: Callable[[LazySamples, str, str], Counting]
     open: Opener | None = None
+    asking: Asking | None = None
 
 
-def _ways(metric: str, count: type[Counting], *protocols: str) -> dict[str, Way]:
-    return {p: Way(metric=metric, protocol=p, count=count) for p in (*protocols, "clean")}
+def _ways(
+    metric: str, count: type[Counting], *protocols: str, **asking: Asking
+) -> dict[str, Way]:
+    """Return ways by protocol, clean last; ``asking`` says of a protocol how it asks."""
+    return {
+        p: Way(metric=metric, protocol=p, count=count, asking=asking.get(p))
+        for p in (*protocols, "clean")
+    }
 
 
 def _every_text(root: Path, split: str) -> LazySamples:
     return open_reason_seg(root, split, every_text=True, ignored=0)
 
 
+SAMPLED = 16  # frames of a clip that UniPixel reads
 LISA = ("lisa", "pixellm", "glamm", "sa2va")
 SINGLE = {
-    **_ways("masks", counting.Masks, *LISA),
-    "segzero": Way(metric="masks", protocol="segzero", count=counting.OneMask),
-    "unipixel": Way(metric="mask_and_box", protocol="unipixel", count=counting.MaskAndBox),
-}
-MULTI = _ways("masks", counting.Masks, "pixellm", "lisa")
-REASON_SEG = {
-    **_ways("masks", counting.Masks, "lisa"),
+    **_ways("masks", counting.Masks, *LISA, pixellm=asking.PIXELLM_NAMES),
     "segzero": Way(metric="masks", protocol="segzero", count=counting.OneMask),
     "unipixel": Way(
-        metric="mask_and_box", protocol="unipixel", count=counting.MaskOnly, open=_every_text
+        metric="mask_and_box",
+        protocol="unipixel",
+        count=counting.MaskAndBox,
+        asking=asking.UNIPIXEL_WORDS,
+    ),
+}
+MULTI = _ways("masks", counting.Masks, "pixellm", "lisa", pixellm=asking.PIXELLM_NAMES)
+REASON_SEG = {
+    **_ways("masks", counting.Masks, "lisa", "pixellm", pixellm=asking.PIXELLM_SENTENCES),
+    "segzero": Way(metric="masks", protocol="segzero", count=counting.OneMask),
+    "unipixel": Way(
+        metric="mask_and_box",
+        protocol="unipixel",
+        count=counting.MaskOnly,
+        open=_every_text,
+        asking=asking.UNIPIXEL_WORDS,
     ),
 }
 GRES = {
@@ -66,9 +86,28 @@ GRES = {
     "grec": Way(metric="grec", protocol="grefcoco", count=counting.Boxes),
     "grec-clean": Way(metric="grec", protocol="clean", count=counting.Boxes),
 }
-EXPRESSIONS = _ways("expressions", counting.Expressions, "mevis", "unipixel")
+EXPRESSIONS = _ways(
+    "expressions", counting.Expressions, "mevis", "unipixel", unipixel=asking.UNIPIXEL_WORDS
+)
 CHOICES = _ways("choices", counting.Choices, "unipixel")
-PIXELQA = _ways("pixelqa", counting.PointedVolumes, "unipixel")
+
+
+def _sampled(file: str, prompt: str) -> Opener:
+    """Open questions about regions as UniPixel does, over 16 of the annotated frames."""
+    return lambda root, split: open_regions(root, file, prompt=prompt, frames=SAMPLED)
+
+
+def _pixelqa(prompt: str) -> dict[str, Way]:
+    published = Way(
+        metric="pixelqa",
+        protocol="unipixel",
+        count=counting.PointedVolumes,
+        open=_sampled(REGIONS, prompt),
+        asking=asking.UNIPIXEL_REGIONS,
+    )
+    return {"unipixel": published, **_ways("pixelqa", counting.PointedVolumes)}
+
+
 PARTS = _ways("masks", counting.AnswerMasks)
 CLASSES = _ways("classes", counting_sets.Classes, "lisa")
 
@@ -83,7 +122,7 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
     "multi-refcoco+": MULTI,
     "multi-refcocog": MULTI,
     "reason_seg": REASON_SEG,
-    "muse": _ways("muse", counting.Questions, "pixellm"),
+    "muse": _ways("muse", counting.Questions, "pixellm", pixellm=asking.PIXELLM_MUSE),
     "grandf": _ways("gcg", counting_sets.GroundedCaptions, "glamm"),
     "mevis": EXPRESSIONS,
     "revos": _ways("revos", counting.Robust, "visa"),
@@ -97,17 +136,24 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
     "videorefer-q": {
         "videorefer": Way(metric="choices", protocol="videorefer", count=counting.Choices),
         **CHOICES,
+        "unipixel": Way(
+            metric="choices",
+            protocol="unipixel",
+            count=counting.Choices,
+            open=_sampled(REGIONS, "region"),
+            asking=asking.UNIPIXEL_REGIONS,
+        ),
     },
-    "pixelqa-point": PIXELQA,
-    "pixelqa-box": PIXELQA,
-    "pixelqa-mixed": PIXELQA,
+    "pixelqa-point": _pixelqa("point"),
+    "pixelqa-box": _pixelqa("box"),
+    "pixelqa-mixed": _pixelqa("mixed"),
     "ade20k": CLASSES,
     "cocostuff": CLASSES,
     "mapillary": CLASSES,
     "paco_lvis": PARTS,
     "pascal_part": PARTS,
     "mvbench": {
-        **CHOICES,
+        **_ways("choices", counting.Choices, "unipixel", unipixel=asking.UNIPIXEL_MVBENCH),
         "mvbench": Way(metric="choices", protocol="mvbench", count=counting.Choices),
     },
     "video_mme": CHOICES,
@@ -155,7 +201,13 @@ def open_published(
     return Benchmark(
         name=name,
         samples=samples,
-        task=Task(measures=(way.metric,), notes=counts.notes, counts=counts),
+        task=Task(
+            measures=(way.metric,),
+            notes=counts.notes,
+            counts=counts,
+            asking=way.asking,
+            wants_logits=counts.wants_logits,
+        ),
         split=split,
     )
 

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from deixis.errors import WeightsError
 from deixis.processing.batch import Batch, Layout, Output, PromptSlots, Truth
-from deixis.processing.pixels import place_frame, place_mask, restore_masks
+from deixis.processing.pixels import place_frame, place_mask, restore_masks, small_logits
 from deixis.processing.vocabulary import Vocabulary, groups_of, words_of
-from deixis.structures.answers import GroundedAnswer, Target
+from deixis.structures.answers import GroundedAnswer, Target, kept_logits
 from deixis.structures.images import ImageSet
+from deixis.structures.logits import MaskLogits
 from deixis.structures.masks import Mask
 from deixis.structures.numbering import index_of
 from deixis.structures.placement import Placement
@@ -45,6 +46,7 @@ class DeixisProcessor:
         self.config = config
         self.vocabulary = vocabulary
         self.known_words = known_words
+        self.keeps_logits = False  # whether answers bring what was drawn in the first image
 
     @classmethod
     def from_texts(cls, config: Any, texts: Sequence[str]) -> "DeixisProcessor":
@@ -193,9 +195,10 @@ class DeixisProcessor:
         masks: list[tuple[int, int, Tensor]] = []
         for row, sample in enumerate(samples):
             answer = sample.answer or GroundedAnswer(text="")
-            written.append(self.vocabulary.write(answer)[: self.config.most_answer])
             most = self.config.most_answer // self.config.group_size
-            for order, (target, _) in enumerate(groups_of(answer)[:most]):
+            groups = groups_of(answer)[:most]
+            written.append(self._written(answer, len(groups)))
+            for order, (target, _) in enumerate(groups):
                 for image, mask in target.masks.items():
                     frame = offsets[row] + image
                     pixels = torch.from_numpy(mask.pixels)
@@ -212,6 +215,13 @@ class DeixisProcessor:
             masks=torch.stack([m for *_, m in masks]) if masks else torch.zeros(0, *cells),
             pointing=torch.tensor([_points(s.answer) for s in samples]),
         )
+
+    def _written(self, answer: GroundedAnswer, groups: int) -> list[int]:
+        """Return an answer's tokens, not too many; its groups come first or last."""
+        ids, begin = self.vocabulary.write(answer), groups * self.config.group_size
+        if not self.config.name_first:
+            return ids[: self.config.most_answer]
+        return ids[begin : self.config.most_answer] + ids[:begin]
 
     # -- backward ---------------------------------------------------------------------------
 
@@ -230,8 +240,9 @@ class DeixisProcessor:
         """
         masks: dict[int, dict[int, Mask]] = {index: {} for index in range(len(presence))}
         scores = [0.0] * len(presence)
+        small: dict[int, MaskLogits] = {}
         for output, start in outputs:
-            self._draw(masks, output, start, presence, batch)
+            self._draw(masks, small, output, start, presence, batch)
             scores = output.score.tolist()
         return {
             index: Target(
@@ -239,6 +250,7 @@ class DeixisProcessor:
                 masks=dict(sorted(mine.items())),
                 score=scores[index] if mine else None,
                 presence=float(presence[index].max()),
+                logits=small.get(index),
             )
             for index, mine in masks.items()
         }
@@ -246,6 +258,7 @@ class DeixisProcessor:
     def _draw(
         self,
         masks: dict[int, dict[int, Mask]],
+        small: dict[int, MaskLogits],
         output: Output,
         start: int,
         presence: Tensor,
@@ -258,8 +271,11 @@ class DeixisProcessor:
             if presence[target, batch.layout.image[frame]] <= self.config.presence_threshold:
                 continue
             mask = Mask(restore_masks(drawn[None], batch.placements[frame])[0].numpy())
+            place = frame - self._first_frame(batch, frame)
             if mask.area:
-                masks[target][frame - self._first_frame(batch, frame)] = mask
+                masks[target][place] = mask
+            if self.keeps_logits and place == 0:
+                small[target] = small_logits(drawn, batch.placements[frame])
 
     @staticmethod
     def _first_frame(batch: Batch, frame: int) -> int:
@@ -296,6 +312,8 @@ class DeixisProcessor:
             conclusion=read.conclusion,
             absent=tuple(t for t in named if not t.masks),
             unfinished=read.unfinished,
+            drawn=tuple(bool(t.masks) for t in named),
+            logits=kept_logits(targets),
         )
 
 

@@ -22,6 +22,7 @@ from deixis.processing.pixellm_batch import (
     PixelLMTruth,
 )
 from deixis.processing.pixellm_prompts import (
+    END,
     LLAVA_V1,
     Template,
     Turn,
@@ -30,7 +31,8 @@ from deixis.processing.pixellm_prompts import (
     turn_texts,
 )
 from deixis.processing.pixellm_words import TYPED, PixelLMVocabulary, group_names
-from deixis.structures.answers import GroundedAnswer, Target
+from deixis.processing.pixels import cut_logits
+from deixis.structures.answers import GroundedAnswer, Target, kept_logits
 from deixis.structures.images import Frame
 from deixis.structures.masks import Mask
 from deixis.structures.placement import Placement
@@ -116,6 +118,7 @@ class PixelLMProcessor:
         self.config = config
         self.vocabulary = vocabulary
         self.template = template
+        self.keeps_logits = False  # whether answers bring what was drawn
 
     @classmethod
     def from_texts(cls, config: Any, texts: Sequence[str]) -> "PixelLMProcessor":
@@ -192,8 +195,28 @@ class PixelLMProcessor:
             labels += [IGNORED] * (len(head) - bool(labels)) + whole[len(head) :]
         return Row(ids=ids, labels=labels)
 
-    def encode(self, samples: Sequence[Sample], *, with_truth: bool = False) -> PixelLMBatch:
+    def begun(self, text: str, reply: str, *, whole: bool) -> list[int]:
+        """Return the prompt of a typed question and how its answer begins, or all of it.
+
+        Unlike what was typed, the answer may hold codebook tokens.
+        """
+        (prompt, answer), = turn_texts([(TYPED, reply)], image=True, template=self.template)
+        answer = answer if whole else answer.partition(END)[0].rstrip()
+        return self._row([(prompt, [text.lstrip()], answer, [])]).ids
+
+    def encode(
+        self,
+        samples: Sequence[Sample],
+        *,
+        with_truth: bool = False,
+        replies: Sequence[tuple[str, bool]] = (),
+    ) -> PixelLMBatch:
         """Return one batch; samples that share an ``ImageSet`` share its image.
+
+        Args:
+            samples: what is asked.
+            with_truth: whether their answers are learned.
+            replies: how each answer begins, and whether that is all of it; empty: not at all.
 
         Raises:
             DataError: several images, prompts, or more words than the model reads.
@@ -203,8 +226,9 @@ class PixelLMProcessor:
         sets = {id(sample.images): sample.images for sample in samples}
         number = {key: index for index, key in enumerate(sets)}
         rows, masks = [], []
-        for sample in samples:
-            row, own = self.taught(sample) if with_truth else (self._asked(sample), [])
+        for index, sample in enumerate(samples):
+            reply = replies[index] if replies else None
+            row, own = self.taught(sample) if with_truth else (self._asked(sample, reply), [])
             rows.append(row)
             masks += own
         return self.collate(
@@ -214,9 +238,11 @@ class PixelLMProcessor:
             masks=masks if with_truth else None,
         )
 
-    def _asked(self, sample: Sample) -> Row:
+    def _asked(self, sample: Sample, reply: tuple[str, bool] | None) -> Row:
         ids = self.question(sample.question.text)
         _check_length(len(ids), self.config.most_question)
+        if reply is not None and reply[0]:
+            ids = self.begun(sample.question.text, reply[0], whole=reply[1])
         return Row(ids=ids, labels=[IGNORED] * len(ids))
 
     def taught(self, sample: Sample) -> tuple[Row, list[Tensor]]:
@@ -292,8 +318,14 @@ class PixelLMProcessor:
         for one in logits:  # one by one: a large photograph takes much room
             whole = restore_logits(one[None], placement)
             mask = Mask((whole[0] > 0).cpu().numpy())
-            masks = {0: mask} if mask.area else {}
-            found.append(Target(phrase="", masks=masks, score=float(mask_scores(whole)[0])))
+            found.append(
+                Target(
+                    phrase="",
+                    masks={0: mask} if mask.area else {},
+                    score=float(mask_scores(whole)[0]),
+                    logits=cut_logits(one, placement) if self.keeps_logits else None,
+                )
+            )
         return found
 
     def text(self, ids: Sequence[int], *, groups: bool = True) -> str:
@@ -325,6 +357,8 @@ class PixelLMProcessor:
             spans=tuple(span for _, span in present),
             absent=tuple(t for t in named if not t.masks),
             unfinished=unfinished,
+            drawn=tuple(bool(t.masks) for t in named),
+            logits=kept_logits(targets),
         )
 
 

@@ -13,6 +13,7 @@ from deixis.processing.pixellm_words import (
 )
 from deixis.structures.answers import GroundedAnswer
 
+END = "</s>"  # of an answer
 IMAGE_PROMPT = f"{IMAGE_START}{IMAGE_MARK}{IMAGE_END}\n"
 
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deixis.structures.images import Frame
+from deixis.structures.logits import MaskLogits, Step
 from deixis.structures.placement import Placement
 
 GREY = 128  # what surrounds an image that does not fill its canvas
@@ -53,6 +54,24 @@ def restore_masks(logits: Tensor, placement: Placement) -> Tensor:
     target_y = (torch.arange(placement.original[0]) + 0.5) * (height / placement.original[0])
     target_x = (torch.arange(placement.original[1]) + 0.5) * (width / placement.original[1])
     return _bilinear(_bilinear(logits, target_y, 1), target_x, 2) > 0
+
+
+def small_logits(logits: Tensor, placement: Placement) -> MaskLogits:
+    """Return the logits (h, w) of one mask with their way to the image, as `restore_masks` goes."""
+    share = [now / whole for now, whole in zip(placement.resized, placement.canvas, strict=True)]
+    extent = (logits.shape[0] * share[0], logits.shape[1] * share[1])
+    step = Step(extent=extent, size=placement.original)
+    return MaskLogits(values=logits.detach().float().cpu().numpy(), steps=(step,))
+
+
+def cut_logits(logits: Tensor, placement: Placement) -> MaskLogits:
+    """Return the same for SAM and PixelLM, which resize to the canvas, cut, and resize again."""
+    height, width = logits.shape
+    steps = (
+        Step(extent=(height, width), size=placement.canvas),
+        Step(extent=placement.resized, size=placement.original, cut=True),
+    )
+    return MaskLogits(values=logits.detach().float().cpu().numpy(), steps=steps)
 
 
 def _bilinear(values: Tensor, at: Tensor, axis: int) -> Tensor:

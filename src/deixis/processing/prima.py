@@ -5,6 +5,7 @@ Shapes: F frames, B rows, N tokens, T tokens of the Q-Former's text, M targets, 
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from torch import Tensor
 
 from deixis.errors import DataError, WeightsError
 from deixis.processing.batch import Layout, Output
+from deixis.processing.pixels import cut_logits
 from deixis.processing.prima_batch import PrimaBatch, PrimaTruth, SegSlots
 from deixis.processing.prima_pixels import eva_pixels, sam_masks, sam_pixels
 from deixis.processing.prima_training import train_asker, train_vocabulary
 from deixis.processing.prima_words import LlamaVocabulary, PrimaWords, Spoken, slots_written
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
+from deixis.structures.logits import MaskLogits
 from deixis.structures.masks import Mask
 from deixis.structures.numbering import image_name, ordinal, read_image_names
 from deixis.structures.samples import Sample
@@ -40,6 +43,7 @@ class PrimaProcessor:
     def __init__(self, config: Any, words: PrimaWords) -> None:
         self.config = config
         self.words = words
+        self.keeps_logits = False  # whether answers about one image bring what was drawn
 
     @classmethod
     def from_texts(cls, config: Any, texts: Sequence[str]) -> "PrimaProcessor":
@@ -218,21 +222,29 @@ class PrimaProcessor:
             second one in the same image is another target of that phrase. What names no image
             that is there is left out of the masks, and the answer's caution says so.
         """
-        drawn = self._drawn(output, batch)
+        small: list[MaskLogits] = []
+        drawn = self._drawn(output, batch, small)
         starts = [batch.layout.frames(int(g)).start for g in batch.set_of_row]
         counts = batch.layout.num_images[batch.set_of_row].tolist()
         spoken = self.read(written, batch)
-        return [
-            _answer(said, drawn, start, count)
-            for said, start, count in zip(spoken, starts, counts, strict=True)
-        ]
+        answers = []
+        for said, start, count in zip(spoken, starts, counts, strict=True):
+            answer = _answer(said, drawn, start, count)
+            if self.keeps_logits and count == 1:
+                answer = replace(answer, logits=tuple(small))
+            answers.append(answer)
+            small.clear()
+        return answers
 
-    @staticmethod
-    def _drawn(output: Output, batch: PrimaBatch) -> Iterator[tuple[int, Mask, float]]:
-        """Yield the frame, the mask and the estimated IoU of every slot."""
+    def _drawn(
+        self, output: Output, batch: PrimaBatch, small: list[MaskLogits]
+    ) -> Iterator[tuple[int, Mask, float]]:
+        """Yield the frame, the mask and the estimated IoU of every slot, and note its logits."""
         masks, scores = output.mask_logits.detach().cpu(), output.score.tolist()
         for frame, logits, score in zip(output.frame.tolist(), masks, scores, strict=True):
             whole = sam_masks(logits[None], batch.placements[frame])[0] > 0
+            if self.keeps_logits:
+                small.append(cut_logits(logits, batch.placements[frame]))
             yield frame, Mask(whole.numpy()), score
 
 
@@ -273,6 +285,7 @@ def _answer(
         spans=tuple(span for target, span in named_targets if target.masks),
         absent=tuple(target for target, _ in named_targets if not target.masks),
         caution=caution,
+        drawn=tuple(bool(target.masks) for target, _ in named_targets),
     )
 
 

@@ -35,8 +35,9 @@ from deixis.processing.unipixel_frames import (
 )
 from deixis.processing.unipixel_text import CLIP_BEGIN, CLIP_END, CLIP_PAD, END, SYSTEM, TURN
 from deixis.processing.unipixel_words import UniPixelVocabulary, protect, token_ids
-from deixis.structures.answers import GroundedAnswer, Target
+from deixis.structures.answers import GroundedAnswer, Target, kept_logits
 from deixis.structures.images import ImageSet
+from deixis.structures.logits import MaskLogits, Step
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Prompt, Region
 from deixis.structures.samples import Sample
@@ -90,6 +91,7 @@ class UniPixelProcessor:
             )
         self.config = config
         self.vocabulary = vocabulary
+        self.keeps_logits = False  # whether answers bring what was drawn in the first frame
 
     @classmethod
     def from_texts(cls, config: Any, texts: Sequence[str]) -> "UniPixelProcessor":
@@ -221,6 +223,12 @@ class UniPixelProcessor:
         """Return one mask at the size of its frame, of SAM's logits (h, w)."""
         return Mask((restore(logits[None], size)[0] > 0).cpu().numpy())
 
+    def small_logits(self, logits: Tensor, size: tuple[int, int]) -> MaskLogits:
+        """Return SAM's logits (h, w) of one mask with their way to a frame, as `mask` goes."""
+        height, width = logits.shape
+        values = logits.detach().float().cpu().numpy()
+        return MaskLogits(values=values, steps=(Step(extent=(height, width), size=size),))
+
     def text(self, ids: Sequence[int]) -> str:
         """Return what a person reads of an answer, whole or begun."""
         return self.vocabulary.read(ids).text
@@ -244,6 +252,8 @@ class UniPixelProcessor:
             targets=tuple(t for t, _ in there),
             spans=tuple(span for _, span in there),
             absent=tuple(t for t in named if not t.masks),
+            drawn=tuple(bool(t.masks) for t in named),
+            logits=kept_logits(targets),
         )
 
 

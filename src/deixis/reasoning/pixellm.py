@@ -20,6 +20,7 @@ from deixis.language.generate import Reading, foretell, read_on
 from deixis.language.prefix import Prefix, go_on_from, no_prefix, read_prefixes
 from deixis.models.pixellm import Look
 from deixis.processing.pixellm_batch import IMAGE, PixelLMBatch
+from deixis.reasoning.given import TARGET, Given
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.placement import Placement
 from deixis.structures.samples import Sample
@@ -58,15 +59,28 @@ class PixelLMEngine:
         """Forget all images, since the model is no longer the same."""
         self._known.clear()
 
-    def run(self, samples: Sequence[Sample], *, live: bool = False) -> "PixelLMAnswering":
+    def run(
+        self, samples: Sequence[Sample], *, live: bool = False, given: Sequence[Given] = ()
+    ) -> "PixelLMAnswering":
         """Begin to answer questions together; ``live`` draws each target when it is written.
+
+        Args:
+            samples: what is asked.
+            live: whether targets are drawn one by one.
+            given: for each sample how its answer begins; targets in it are drawn, as published.
 
         Raises:
             DataError: what PixelLM cannot read.
         """
-        batch = self.processor.encode(samples)
+        replies = [(g.begun.replace(TARGET, self.processor.group_text), g.whole) for g in given]
+        batch = self.processor.encode(samples, replies=replies)
         sets = {id(s.images): s.images for s in samples}
-        return self.begin(batch, [images[0].key for images in sets.values()], live=live)
+        run = self.begin(batch, [images[0].key for images in sets.values()], live=live)
+        for row, one in enumerate(given):
+            if one.whole:
+                asked = len(self.processor.question(samples[row].question.text))
+                run.room[row], run.own[row] = 0, len(run.rows[row]) - asked
+        return run
 
     @torch.inference_mode()
     def begin(
@@ -185,6 +199,7 @@ class PixelLMAnswering:
         images: (B) what is known of each row's image, None without one.
         prompt: (B, 1 + T, D) states of the prompts from the last column of their heads on.
         read: (B) length of each head. room: (B) tokens that may be written.
+        own: row -> how many of its prompt's last tokens are its answer, which was given.
     """
 
     model: Any
@@ -199,6 +214,7 @@ class PixelLMAnswering:
     written: list[list[int]]
     states: list[Tensor] = field(default_factory=list)
     drawn: dict[int, list[Target]] = field(default_factory=dict)
+    own: dict[int, int] = field(default_factory=dict)
 
     @torch.inference_mode()
     def steps(self) -> Iterator[None]:
@@ -270,14 +286,19 @@ class PixelLMAnswering:
 
     def text(self, row: int) -> str:
         """Return what a row says so far."""
-        return str(self.processor.text(self.written[row], groups=self.images[row] is not None))
+        return str(self.processor.text(self._said(row), groups=self.images[row] is not None))
+
+    def _said(self, row: int) -> list[int]:
+        """Return the tokens of a row's answer: what was given of it, and what was written."""
+        prompt = self.rows[row]
+        return [*prompt[len(prompt) - self.own.get(row, 0) :], *self.written[row]]
 
     def answers(self) -> list[GroundedAnswer]:
         """Return the answer of each row; one that was cut short says so."""
         answers = []
         for row, ids in enumerate(self.written):
-            answer = self.processor.decode(ids, self.drawn.get(row, []))
-            if len(ids) >= self.room[row] and ids[-1:] != [self.processor.vocabulary.eos]:
+            answer = self.processor.decode(self._said(row), self.drawn.get(row, []))
+            if len(ids) >= self.room[row] > 0 and ids[-1:] != [self.processor.vocabulary.eos]:
                 cut = f"The answer was cut after {len(ids)} tokens, for which there was room."
                 answer = replace(answer, caution=cut)
             answers.append(answer)

@@ -1,6 +1,7 @@
 """Reasoner: images and a question in, a grounded answer out; alone, in batches, or as a stream."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from deixis.models.released import open_model
 from deixis.reasoning import looking
 from deixis.reasoning.answering import answering
 from deixis.reasoning.familiarity import cautions, with_cautions
+from deixis.reasoning.given import Given
 from deixis.reasoning.looking import Looking
 from deixis.reasoning.memory import ObjectMemory
 from deixis.reasoning.pixellm import PixelLMEngine
@@ -58,6 +60,11 @@ class Reasoner:
         self.engine = engine(self.model, processor) if engine else None
         self.looking = Looking(self.model)
 
+    @property
+    def family(self) -> str:
+        """Which family the model is of: "deixis", "pixellm", "prima" or "unipixel"."""
+        return str(self.model.config.model_type)
+
     def to(self, device: str | None = None, dtype: str | None = None) -> "Reasoner":
         """Move the model; dtype is "float32", "bfloat16" or "float16"."""
         if device or dtype:
@@ -93,15 +100,55 @@ class Reasoner:
         """Answer as it comes: each target when its masks are drawn, words, and last the answer."""
         yield from self._answered(images, question, prompts, live=True)
 
-    def answer_batch(self, samples: Sequence[Sample]) -> list[GroundedAnswer]:
-        """Answer questions that do not know of each other, together; no memory."""
+    def answer_batch(
+        self, samples: Sequence[Sample], *, logits: bool = False
+    ) -> list[GroundedAnswer]:
+        """Answer questions that do not know of each other, together; no memory.
+
+        Args:
+            samples: what is asked.
+            logits: whether answers bring what was drawn in the first image, before it was cut at 0.
+        """
         answers: list[GroundedAnswer] = []
-        for some in together(samples):
-            run = self._run(some)
+        with self._keeping(logits):
+            for some in together(samples):
+                run = self._run(some)
+                for _ in run.steps():
+                    pass
+                answers += self._cautioned(run, some)
+        return answers
+
+    @contextmanager
+    def _keeping(self, logits: bool) -> Iterator[None]:
+        self.processor.keeps_logits = logits
+        try:
+            yield
+        finally:
+            self.processor.keeps_logits = False
+
+    def answer_given(
+        self, samples: Sequence[Sample], given: Sequence[Given], *, logits: bool = False
+    ) -> list[GroundedAnswer]:
+        """Answer questions whose answers are begun, or given whole, as published protocols do.
+
+        Args:
+            samples: what is asked.
+            given: for each what is given of its answer.
+            logits: as in `answer_batch`.
+
+        Raises:
+            ConfigError: a family that has no such protocol.
+        """
+        if not isinstance(self.engine, PixelLMEngine | UniPixelEngine):
+            raise ConfigError(
+                f"{self.name}: expected a PixelLM or UniPixel model, whose answers can be given, "
+                f"got {self.family}. Use answer_batch."
+            )
+        with self._keeping(logits):
+            run = self.engine.run(samples, given=given)
             for _ in run.steps():
                 pass
-            answers += self._cautioned(run, some)
-        return answers
+            return run.answers()
 
     def track(self, images: Any, prompts: Sequence[Prompt]) -> Any:
         """Follow what prompts point at along a clip, frame by frame, from any frame both ways.

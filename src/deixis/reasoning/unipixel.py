@@ -23,12 +23,14 @@ from deixis.language.generate import Reading, foretell, read_on
 from deixis.language.prefix import Prefix, go_on_from, read_prefixes
 from deixis.models.unipixel import filled
 from deixis.processing.unipixel import ClipView, check_images, pointing
-from deixis.processing.unipixel_text import localize, prefilled, refer, region_prefix
+from deixis.processing.unipixel_text import SEG, localize, prefilled, refer, region_prefix
 from deixis.prompting.regions import pool_touched
+from deixis.reasoning.given import TARGET, Given
 from deixis.reasoning.unipixel_looks import Drawn, Looks
 from deixis.reasoning.unipixel_tracking import ClipTracking
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
+from deixis.structures.logits import MaskLogits
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Prompt
 from deixis.structures.samples import Sample
@@ -79,17 +81,30 @@ class UniPixelEngine:
         self.looks.forget()
 
     @torch.inference_mode()
-    def run(self, samples: Sequence[Sample], *, live: bool = False) -> "UniPixelAnswering":
+    def run(
+        self, samples: Sequence[Sample], *, live: bool = False, given: Sequence[Given] = ()
+    ) -> "UniPixelAnswering":
         """Begin to answer questions together; masks are drawn when all words are written.
+
+        Args:
+            samples: what is asked.
+            live: makes no difference: all objects of an answer are drawn in one batch.
+            given: for each sample how its answer begins; targets in it are drawn, as published.
 
         Raises:
             DataError: what UniPixel cannot read.
         """
-        del live  # all objects of an answer are drawn in one batch
-        rows = [self._row(sample) for sample in samples]
+        given = given or [Given()] * len(samples)
+        rows = [self._row(sample, one) for sample, one in zip(samples, given, strict=True)]
         prefixes = [row.known.head for row in rows]
         reading = go_on_from(self.model.language, prefixes)
-        self._read(reading, [row.ids for row in rows], [row.memory for row in rows])
+        states = self._read(reading, [row.ids for row in rows], [row.memory for row in rows])
+        seg, asked = self.processor.vocabulary.seg, {}
+        for index, row in enumerate(rows):
+            start = len(row.ids) - len(row.begun)
+            columns = [start + i for i, token in enumerate(row.begun) if token == seg]
+            if columns:
+                asked[index] = [states[index, column - 1] for column in columns]
         return UniPixelAnswering(
             model=self.model,
             processor=self.processor,
@@ -97,15 +112,17 @@ class UniPixelEngine:
             rows=rows,
             reading=reading,
             written=[[] for _ in rows],
+            asked=asked,
         )
 
-    def _row(self, sample: Sample) -> "Row":
+    def _row(self, sample: Sample, given: Given) -> "Row":
         """Turn the prompts of a sample into masks, and these into what the question begins with."""
         check_images(sample.images)
         sparse, objects = pointing(sample)
         known = self.see(sample.images, sorted({p.image for p in sparse} | _frames(objects)))
         text = self.processor.typed(_with_ids(sample))
-        drawn = self.draw_prompts(known, text, sparse) if sparse else {}
+        located = text if given.located is None else self.processor.typed(given.located)
+        drawn = self.draw_prompts(known, located, sparse) if sparse else {}
         objects |= {number: dict(target.masks) for number, target in drawn.items()}
         ids, memory = self.processor.question(text), None
         if objects:
@@ -114,8 +131,15 @@ class UniPixelEngine:
             prefix = region_prefix(dict(zip(objects, shown, strict=True)), len(known.view.read))
             ids = self.processor.question(prefix + text)
             memory = self._memory(known, touched.to(self.model.device))
+        begun = self.processor.vocabulary.encode(given.begun.replace(TARGET, SEG))
         return Row(
-            known=known, ids=ids, memory=memory, drawn=drawn, wishes=bool(WISHES.search(text))
+            known=known,
+            ids=[*ids, *begun],
+            memory=memory,
+            drawn=drawn,
+            wishes=bool(WISHES.search(text)),
+            begun=begun,
+            whole=given.whole,
         )
 
     # -- vision ----------------------------------------------------------------------------------
@@ -258,12 +282,15 @@ class UniPixelEngine:
     ) -> list[Target]:
         """Return a nameless target for each object, along the frames that are drawn."""
         targets = [Drawn(object_id=number) for number in ids]
+        small: dict[int, MaskLogits] = {}
         for index, shown in self.follow(known, wanted):
             size = known.images[index].size
             for place, row in enumerate(shown.rows.tolist()):
                 mask = self.processor.mask(shown.mask_logits[place], size)
                 targets[row].add(index, mask, shown, place)
-        return [target.done() for target in targets]
+                if self.processor.keeps_logits and index == 0:
+                    small[row] = self.processor.small_logits(shown.mask_logits[place], size)
+        return [replace(one.done(), logits=small.get(row)) for row, one in enumerate(targets)]
 
     def follow(self, known: Known, wanted: Sequence[Wanted]) -> Iterator[tuple[int, Shown]]:
         """Yield flat frame indices and what shows there, in the order in which it is drawn."""
@@ -281,13 +308,18 @@ class UniPixelEngine:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One question: its ids after the clip, its <mem> tokens, and what its prompts mean."""
+    """One question: its ids after the clip, its <mem> tokens, and what its prompts mean.
+
+    The last of the ids are how its answer was ``begun``; ``whole``: nothing is written after it.
+    """
 
     known: Known
     ids: list[int]
     memory: Tensor | None
     drawn: dict[int, Target]
     wishes: bool
+    begun: list[int]
+    whole: bool
 
 
 @dataclass(kw_only=True)
@@ -308,7 +340,9 @@ class UniPixelAnswering:
         """Write the answers word by word; all targets are drawn after the last."""
         vocabulary = self.processor.vocabulary
         most = self.model.config.most_answer
-        room = torch.full((len(self.rows),), most, device=self.model.device)
+        room = torch.tensor(
+            [0 if row.whole else most for row in self.rows], device=self.model.device
+        )
         for tokens, states in foretell(
             self.model.language, self.model.speak, self.reading, most=room, end=vocabulary.end
         ):
@@ -335,13 +369,19 @@ class UniPixelAnswering:
 
     def text(self, row: int) -> str:
         """Return what a row says so far."""
-        return str(self.processor.text(self.written[row]))
+        return str(self.processor.text(self._said(row)))
+
+    def _said(self, row: int) -> list[int]:
+        """Return the ids of a row's answer: all of it if it was given, else what was written."""
+        return self.rows[row].begun if self.rows[row].whole else self.written[row]
 
     def answers(self) -> list[GroundedAnswer]:
         """Return the answer of each row, with what its prompts mean."""
         answers = []
         for index, row in enumerate(self.rows):
-            answer = self.processor.decode(self.written[index], self.found.get(index, []))
+            ids, found = self._said(index), self.found.get(index, [])
+            slots = sum(token == self.processor.vocabulary.seg for token in ids)
+            answer = self.processor.decode(ids, found[len(found) - slots :])
             answer = _with_prompted(answer, row.drawn)
             if row.wishes and not answer.targets and not answer.absent:
                 answer = replace(answer, caution=NOTHING)

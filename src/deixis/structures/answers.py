@@ -1,9 +1,10 @@
 """What an answer says and what it points at. A true answer and a predicted one are one type."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from deixis.errors import DataError
+from deixis.structures.logits import MaskLogits
 from deixis.structures.masks import Mask
 
 
@@ -16,6 +17,8 @@ class Target:
     object_id: int | None = None  # what the conversation calls it, from 1
     score: float | None = None  # estimated IoU, in [0, 1]; None where a person drew it
     presence: float | None = None  # how sure that it is there at all, in [0, 1]
+    # what was drawn in the first image, where a model was asked to keep it
+    logits: MaskLogits | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +33,9 @@ class GroundedAnswer:
         absent: what was asked for and not found; targets without masks, with their presence.
         caution: why this answer deserves distrust (unknown words, unfamiliar pictures), or None.
         unfinished: how many targets the model began and did not finish; they are left out.
+        drawn: of all that was drawn, in the order in which it was written, whether it shows
+            anywhere; targets are those that do. None where nobody knows.
+        logits: what was drawn of all that in the first image; None unless it was asked for.
 
     Raises:
         DataError: a span without a target, or one outside the text.
@@ -42,6 +48,8 @@ class GroundedAnswer:
     absent: tuple[Target, ...] = ()
     caution: str | None = None
     unfinished: int = 0
+    drawn: tuple[bool, ...] | None = field(default=None, compare=False, repr=False)
+    logits: tuple[MaskLogits, ...] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.spans) != len(self.targets):
@@ -61,3 +69,13 @@ class GroundedAnswer:
                     f"GroundedAnswer.absent: expected targets without masks, "
                     f"got masks for {target.phrase!r}."
                 )
+
+
+def kept_logits(targets: Sequence[Target]) -> tuple[MaskLogits, ...] | None:
+    """Return what was drawn for some targets; None if it was not kept.
+
+    Where a model found a target absent before it drew, nothing was drawn.
+    """
+    found = tuple(target.logits for target in targets if target.logits is not None)
+    lost = any(target.masks and target.logits is None for target in targets)
+    return None if lost or not found else found

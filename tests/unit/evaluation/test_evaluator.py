@@ -75,7 +75,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_report(
     assert len(second.asked) == 20 - asked_before
     assert figures(resumed) == figures(whole)
     assert json.loads(out.read_text()) == resumed
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed.json", "whole.json"]
+    names = ["killed.answers.jsonl", "killed.json", "whole.answers.jsonl", "whole.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    texts = [(tmp_path / name).read_text() for name in (names[0], names[2])]
+    assert texts[0] == texts[1]
 
 
 def killed(looker, benchmark, tmp_path):

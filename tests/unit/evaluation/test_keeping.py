@@ -72,19 +72,19 @@ def test_shares_answered_apart_give_the_report_of_one_process(root, tmp_path):
     benchmark = open_published("ref_davis17", root)
     whole = evaluate(Counted(benchmark), benchmark)
     for share, count in (("1/2", 1), ("2/2", 1)):
-        assert answer_share(Kept(Counted(benchmark), tmp_path), benchmark.samples, share) == count
+        assert answer_share(Kept(Counted(benchmark), tmp_path), benchmark, share) == count
     last = Counted(benchmark)
     report = evaluate(Kept(last, tmp_path), benchmark)
     assert last.asked == 0
     assert {**report, "seconds": 0} == {**whole, "seconds": 0}
     with pytest.raises(ConfigError, match="expected one such as"):
-        answer_share(Kept(last, tmp_path), benchmark.samples, "3/2")
+        answer_share(Kept(last, tmp_path), benchmark, "3/2")
 
 
 def test_what_is_handed_in_has_every_picture_and_scores_as_it_was_drawn(root, tmp_path):
     benchmark = open_published("mevis", root)
     path = tmp_path / "in.zip"
-    assert write_submission(make_baseline("oracle", benchmark), benchmark.samples, path) == 2
+    assert write_submission(make_baseline("oracle", benchmark), benchmark, path) == 2
     assert evaluate(Predictions(path), benchmark)["metrics"]["jf"] == 1
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("v/0/9.png", b"")

@@ -1,7 +1,10 @@
 """Data sets of others from file to figure: what a perfect and an empty answer come to."""
 
+import base64
 import json
+import re
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +89,7 @@ TRAPS = {  # what the traps of each published protocol leave of a perfect answer
     },
     ("videorefer-q", "videorefer"): {"accuracy": 1},
     ("videorefer-q", "unipixel"): {"accuracy": 1},
+    ("reason_seg", "pixellm"): {"giou": 1 / 1.00001 * 49 / 49.00001, "ciou": 1},
     ("pixelqa-point", "unipixel"): {"j": 100, "f": 99.99995, "accuracy": 100},
     ("mvbench", "mvbench"): {"accuracy": 1},
     ("ade20k", "lisa"): {"miou": 0.5},  # of two classes one never shows
@@ -218,6 +222,50 @@ def test_two_reports_are_compared_sample_by_sample(root, tmp_path):
     evaluate(make_baseline("empty", other), other, out=tmp_path / "other.json")
     with pytest.raises(DataError, match="expected benchmark 'ref_davis17', got 'mevis'"):
         compare(tmp_path / "empty.json", tmp_path / "other.json")
+
+
+def test_a_comparison_draws_what_changed_side_by_side(root, tmp_path):
+    run, place = CliRunner(), ["--root", str(root)]
+    for baseline in ("oracle", "empty"):
+        out = str(tmp_path / f"{baseline}.json")
+        done = run.invoke(
+            app, ["eval", "ref_davis17", *place, "--baseline", baseline, "--out", out]
+        )
+        assert done.exit_code == 0, done.output
+    reports = [str(tmp_path / f"{name}.json") for name in ("empty", "oracle")]
+    page = tmp_path / "diff.html"
+    asked = ["eval", "--compare", *reports, "--out", str(page)]
+    said = run.invoke(app, [*asked, *place])
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.output)["figures"]["j"]["differs"]
+    text = page.read_text()
+    assert text.count("<img ") == 2
+    for number, jpeg in enumerate(re.findall(r"base64,([^\"]+)", text)):
+        with Image.open(BytesIO(base64.b64decode(jpeg))) as picture:
+            assert picture.width > 3 * 300, number  # both answers and the truth
+    assert "baseline:empty: 0.50, baseline:oracle: 1.00, truth" in text.replace("0.25", "0.50")
+    without = run.invoke(app, asked)
+    assert "expected --root with the folder of ref_davis17" in str(without.exception)
+    (tmp_path / "oracle.answers.jsonl").unlink()
+    missing = run.invoke(app, [*asked, *place])
+    assert "expected the answers that are written beside a report" in str(missing.exception)
+
+
+def test_answers_beside_a_report_can_be_scored_again(root, tmp_path):
+    benchmark = open_published("ref_davis17", root)
+    evaluate(make_baseline("oracle", benchmark), benchmark, out=tmp_path / "a.json")
+    report = evaluate(Predictions(tmp_path / "a.answers.jsonl"), benchmark)
+    assert report["metrics"]["jf"] == 1
+
+
+@pytest.mark.parametrize("name", ["muse", "pixelqa-point"])
+def test_figures_that_are_more_than_sums_are_compared_too(root, tmp_path, name):
+    for baseline in ("oracle", "empty"):
+        benchmark = open_published(name, root)
+        evaluate(make_baseline(baseline, benchmark), benchmark, out=tmp_path / f"{baseline}.json")
+    found = compare(tmp_path / "empty.json", tmp_path / "oracle.json")
+    figure = "giou" if name == "muse" else "j"
+    assert found["figures"][figure]["differs"]
 
 
 def test_the_commands_score_compare_and_check(root, tmp_path):

@@ -24,6 +24,7 @@ from deixis.structures.samples import Question, Sample
 
 PAGE = "https://github.com/DAMO-NLP-SG/VideoRefer says where to get it."
 ASKED = "Please only give the best option."
+NAMED = re.compile(r"<object(\d+)>(?:\s*<region>)?")
 PROMPTS = ("region", "point", "box", "mixed")
 
 
@@ -33,6 +34,7 @@ def open_regions(
     *,
     prompt: str = "region",
     every_frame: bool = False,
+    frames: int | None = None,
     seed: int = 0,
 ) -> LazySamples:
     """Open questions about pointed-at objects, in the order of the file.
@@ -44,6 +46,8 @@ def open_regions(
             mask), "box" or "mixed" (half of a question's objects each; by lot where one is left
             over) as in PixelQA, whose answers hold the masks.
         every_frame: point in every annotated frame, not in the prompt frame alone.
+        frames: show only annotated frames, at most so many, spread evenly, the prompt frame among
+            them, as UniPixel does; None: the whole video.
         seed: of the lots of "mixed".
 
     Raises:
@@ -58,7 +62,7 @@ def open_regions(
         raise DataError(f"{path.name}: expected in {base}, got none. {PAGE}")
     entries = tuple(enumerate(read_json(path, list)))
     kind = file if prompt == "region" else f"pixelqa-{prompt}"
-    maker = _Regions(kind, path, prompt, every_frame, seed)
+    maker = _Regions(kind, path, prompt, every_frame, frames, seed)
     return LazySamples(maker.name, entries, maker.sample)
 
 
@@ -70,6 +74,7 @@ class _Regions:
     path: Path
     prompt: str
     every_frame: bool
+    frames: int | None
     seed: int
 
     def sample(self, row: tuple[int, Any]) -> Sample:
@@ -81,7 +86,13 @@ class _Regions:
             self._masks(one, images, f"{where}: object {number}")
             for number, one in enumerate(field(entry, "annotation", list, where), start=1)
         ]
-        prompts = self._prompts(index, entry, objects, where)
+        frame = str(field(entry, "frame_idx", (str, int), where))
+        if self.frames is not None:
+            shown = self._shown(entry, frame, len(images), where)
+            images = ImageSet.clip([images[i] for i in shown], list(range(len(shown))))
+            objects = [{shown.index(i): m for i, m in o.items() if i in shown} for o in objects]
+            frame = str(shown.index(int(frame)))
+        prompts = self._prompts(index, frame, objects)
         return Sample(
             images=images,
             question=Question(text=_question(entry, len(objects)), prompts=tuple(prompts)),
@@ -110,11 +121,27 @@ class _Regions:
                 found[int(key)] = mask
         return found
 
+    def _shown(self, entry: Any, frame: str, total: int, where: str) -> list[int]:
+        """Return the frames that are shown: annotated ones, spread evenly, the prompt frame too."""
+        keys = {key for one in entry["annotation"] if isinstance(one, dict) for key in one}
+        known = sorted(int(key) for key in keys)
+        if frame not in keys:
+            raise DataError(
+                f'{where}: "frame_idx": expected one of {len(known)} annotated frames, got {frame}.'
+            )
+        most = self.frames or total
+        if len(known) <= most:
+            return known
+        step = (len(known) - 1) / (most - 1)
+        places = [int(p) for p in np.arange(0, len(known), step)[:most].round()]
+        wanted = known.index(int(frame))
+        places[min(range(most), key=lambda i: abs(places[i] - wanted))] = wanted
+        return [known[place] for place in places]
+
     def _prompts(
-        self, index: int, entry: Any, objects: Sequence[Mapping[int, Mask]], where: str
+        self, index: int, frame: str, objects: Sequence[Mapping[int, Mask]]
     ) -> list[Prompt]:
         """Return what points at each object, in the prompt frame or in all."""
-        frame = str(field(entry, "frame_idx", (str, int), where))
         ways = self._ways(index, len(objects))
         prompts: list[Prompt] = []
         for number, (masks, way) in enumerate(zip(objects, ways, strict=True), start=1):
@@ -168,7 +195,13 @@ def _question(entry: Any, objects: int) -> str:
         return f"Describe {named} in the video."
     options = entry.get("options")
     lines = [text, *map(str, options), ASKED] if isinstance(options, list) else [text]
-    return re.sub(r"<object(\d+)>\s*(?:<region>)?", r"[\1]", "\n".join(lines))
+    whole = "\n".join(lines)
+    if "<object" not in whole:
+        return whole.replace("<region>", "[1]")
+    numbers: dict[str, int] = {}  # objects are annotated in the order of their regions
+    for name in [*re.findall(r"<object(\d+)>\s*<region>", whole), *NAMED.findall(whole)]:
+        numbers.setdefault(name, len(numbers) + 1)
+    return NAMED.sub(lambda found: f"[{numbers[found[1]]}]", whole)
 
 
 def _pointing(way: str, frame: int, mask: Mask, number: int) -> Prompt:

@@ -163,7 +163,7 @@ class DeixisModel(PreTrainedModel):
         seen = self.see(batch)  # vision, relation, prompting: (B, W, D)
         choice = self.true_choice(batch, seen)  # (M, O)
         hidden, halfway = self.read(seen, batch.truth.tokens, choice)  # language: (B, W + T, D)
-        slots = self.slots(hidden, seen, choice)  # (M, L * K, D)
+        slots = self.slots(hidden, seen, choice, batch.truth.tokens)  # (M, L * K, D)
         rows, masks = self.true_rows(batch, seen, choice)  # (R,)
         output = self.point(slots, seen, rows)  # decoding: (R, h, w)
         text = self.speech.speak(hidden[:, seen.prefix.shape[1] - 1 : -1])  # (B, T, V)
@@ -346,11 +346,11 @@ class DeixisModel(PreTrainedModel):
         count = seen.layout.num_images[seen.set_of_row[choice.row]]
         return torch.arange(seen.num_images, device=count.device) < count[:, None]
 
-    def slots(self, hidden: Tensor, seen: Seen, choice: Choice) -> Slots:
-        """Return the states of each target's group out of (B, W + T, D)."""
-        size = self.config.group_size
-        starts = torch.stack([choice.row, seen.prefix.shape[1] + choice.order * size], 1)
-        return Slots(hidden=gather_slots(hidden, starts, size), choice=choice)
+    def slots(self, hidden: Tensor, seen: Seen, choice: Choice, tokens: Tensor) -> Slots:
+        """Return the states of each target's group out of (B, W + T, D), for answers (B, T)."""
+        starts = seen.prefix.shape[1] + self.speech.starts(tokens, choice)
+        where = torch.stack([choice.row, starts], 1)
+        return Slots(hidden=gather_slots(hidden, where, self.config.group_size), choice=choice)
 
     # -- decoding ----------------------------------------------------------------------------
 

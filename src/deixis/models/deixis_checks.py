@@ -15,7 +15,15 @@ DECODINGS = ("pyramid", "proposal")
 PYRAMID_KEYS = ("widths", "top_down_width", "blocks")
 NECK_KEYS = ("fine_width", "coarse_width")
 NEEDED_WORDS = ("category", "colour", "part")
-SWITCHES = ("object_tokens", "grid_tokens", "neighbours", "midway", "deeds", "prompts")
+SWITCHES = (
+    "object_tokens",
+    "grid_tokens",
+    "neighbours",
+    "midway",
+    "deeds",
+    "prompts",
+    "name_first",
+)
 COUNTS = (
     "identity_width",
     "num_queries",
@@ -83,6 +91,11 @@ def _check_together(config: Any) -> None:
         raise ConfigError(
             'decoding: expected "pyramid" without object_tokens, got "proposal". '
             "Proposals are drawn for objects that are meant; set object_tokens: true."
+        )
+    if config.name_first and not config.object_tokens:
+        raise ConfigError(
+            "name_first: expected false without object_tokens, got true. "
+            "Without objects, groups are written by the language decoder where it wants them."
         )
     if config.relation == "concat" and config.num_queries < 2:
         raise ConfigError(

@@ -50,6 +50,7 @@ class DeixisConfig(PreTrainedConfig):
             that the question touches.
         deeds: whether object tokens say in words what things do in a clip.
         prompts: whether points, boxes and masks are read.
+        name_first: whether the words of an answer come before its groups, in place of behind them.
         relation: how images of a set meet (see ``relation/square.py``).
         num_queries: rows of the relation per image.
         levels, tokens_per_level: the codebook of one target.
@@ -86,6 +87,7 @@ class DeixisConfig(PreTrainedConfig):
         midway: bool = True,
         deeds: bool = True,
         prompts: bool = True,
+        name_first: bool = False,
         relation: Any = "square",
         num_queries: int = 4,
         levels: int = 2,
@@ -118,6 +120,7 @@ class DeixisConfig(PreTrainedConfig):
         self.identity_width = identity_width
         self.object_tokens, self.grid_tokens, self.prompts = object_tokens, grid_tokens, prompts
         self.neighbours, self.midway, self.deeds = neighbours, midway, deeds
+        self.name_first = name_first
         self.relation, self.num_queries = relation, num_queries
         self.levels, self.tokens_per_level, self.mask_width = levels, tokens_per_level, mask_width
         self.decoding, self.presence_threshold = decoding, presence_threshold

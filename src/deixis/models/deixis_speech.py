@@ -91,11 +91,17 @@ class Speech(nn.Module):
         """Return the embeddings (B, T, D) of answers (B, T); groups carry what they are about."""
         embedded = self.embeddings(tokens)
         size = self.config.group_size
-        columns = choice.order[:, None] * size + torch.arange(size, device=tokens.device)
+        starts = self.starts(tokens, choice)
+        columns = starts[:, None] + torch.arange(size, device=tokens.device)
         rows = choice.row[:, None].expand_as(columns)
         values = about[:, None].expand(-1, size, -1).to(embedded.dtype)
         fits = columns < tokens.shape[1]
         return embedded.index_put((rows[fits], columns[fits]), values[fits], accumulate=True)
+
+    def starts(self, tokens: Tensor, choice: Choice) -> Tensor:
+        """Return the column (M,) of answers (B, T) at which each target's group begins."""
+        first = (tokens == self.config.group_token).to(torch.uint8).argmax(1)
+        return first[choice.row] + choice.order * self.config.group_size
 
     def about(self, content: Tensor, choice: Choice) -> Tensor:
         """Return (M, D): each target's objects out of (M, O, D), its part, and its place."""

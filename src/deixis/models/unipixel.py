@@ -31,6 +31,7 @@ from deixis.models.unipixel_config import (
     UniPixelConfig,
     unipixel_3b,
     unipixel_7b,
+    unipixel_scenes,
     unipixel_tiny,
 )
 from deixis.processing.batch import Output
@@ -40,6 +41,7 @@ from deixis.prompting.sparse import TimedPrompts
 
 PRESETS = {
     "unipixel_tiny": unipixel_tiny,
+    "unipixel_scenes": unipixel_scenes,
     "unipixel_3b": unipixel_3b,
     "unipixel_7b": unipixel_7b,
 }

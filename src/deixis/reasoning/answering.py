@@ -32,6 +32,8 @@ class Answering:
     Attributes:
         batch, look: what is asked, and what its frames show.
         maps: frames -> a look at them with maps, for a ``look`` in which not all frames have them.
+        choice: what is meant; nothing yet where words come first.
+        existence: (B, O, 1 + parts) how surely each thing and part is meant.
         written: (B) token ids so far, groups first.
     """
 
@@ -43,6 +45,7 @@ class Answering:
     reading: Any
     prefix_states: Tensor
     choice: Choice
+    existence: Tensor
     maps: Callable[[Sequence[int]], Look] | None = None
     drawn: dict[int, Target] = field(default_factory=dict)
     written: list[list[int]] = field(default_factory=list)
@@ -51,11 +54,21 @@ class Answering:
     @torch.inference_mode()
     def locate(self, wanted: Tensor) -> None:
         """Write the groups of everything that is meant, and draw it."""
-        model, choice = self.model, self.choice
-        size = model.config.group_size
-        rows = len(self.batch.question)
+        model, config = self.model, self.model.config
+        self.choice = choice = chosen_by_existence(
+            self.existence,
+            self.seen.objects,
+            self.seen.set_of_row,
+            wanted & torch.tensor(config.object_tokens, device=wanted.device),
+            threshold=config.presence_threshold,
+            num_images=int(self.batch.layout.num_images.max()),
+        )
+        size, rows = config.group_size, len(self.batch.question)
         counts = torch.bincount(choice.row, minlength=rows)
-        self.written = [list(self.processor.vocabulary.group) * n for n in counts.tolist()]
+        self.written = [
+            list(self.processor.vocabulary.group) * count + words
+            for count, words in zip(counts.tolist(), self.written, strict=True)
+        ]
         if not len(choice.row):
             return
         width = int(counts.max()) * size
@@ -86,7 +99,17 @@ class Answering:
                     self.written[row].append(token)
                     ended[row] = token == config.eos_token
             yield
+        if config.name_first:
+            end = torch.full_like(self.batch.set_of_row, config.eos_token)[:, None]
+            embedded = model.speech.embeddings(end)
+            read_on(model.speech.decoder, self.reading, embedded, torch.ones_like(end).bool())
+            self.locate(self.wanted())
         self.draw_written()
+
+    def wanted(self) -> Tensor:
+        """Return (B,): would a group be written now?"""
+        logits = self.model.speech.speak(self.reading.state)
+        return logits.argmax(1) == self.model.config.group_token
 
     def _unsaid(self) -> Tensor:
         """Return (V,) the tokens that no answer holds: those of questions and of padding, what the
@@ -198,16 +221,7 @@ def answering(
     config = model.config
     seen = model.see(batch, look)
     states, reading = model.read_prefix(seen)
-    existence = model.exist(states, seen).sigmoid()
-    wanted = model.speech.speak(reading.state).argmax(1) == config.group_token
-    choice = chosen_by_existence(
-        existence,
-        seen.objects,
-        seen.set_of_row,
-        wanted & torch.tensor(config.object_tokens, device=wanted.device),
-        threshold=config.presence_threshold,
-        num_images=int(batch.layout.num_images.max()),
-    )
+    nothing = torch.zeros(0, dtype=torch.long, device=model.device)
     run = Answering(
         model=model,
         processor=processor,
@@ -216,8 +230,11 @@ def answering(
         seen=seen,
         reading=reading,
         prefix_states=states,
-        choice=choice,
+        choice=choice_without_objects(nothing, nothing, seen.num_images),
+        existence=model.exist(states, seen).sigmoid(),
         maps=maps,
+        written=[[] for _ in batch.question],
     )
-    run.locate(wanted)
+    if not config.name_first:
+        run.locate(run.wanted())
     return run

@@ -19,7 +19,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from deixis.language.generate import read_prefix
 from deixis.models.deixis import DeixisModel
 from deixis.models.deixis_config import DeixisConfig
 from deixis.models.released import load_strictly, open_model, read_tensors
@@ -127,7 +126,7 @@ def right_at(model: Any, batch: Batch) -> Tensor:
     seen = model.see(batch)
     choice = model.true_choice(batch, seen)
     if model.config.object_tokens:
-        states, _ = read_prefix(model.speech.decoder, seen.prefix, seen.held, seen.positions)
+        states, _ = model.read_prefix(seen)
         sure = model.exist(states, seen).sigmoid()
         meant, able = meant_by(choice, seen.objects, seen.set_of_row)
         each = torch.arange(len(choice.row), device=sure.device)
@@ -136,7 +135,8 @@ def right_at(model: Any, batch: Batch) -> Tensor:
         exact = [((sure > t) == meant.bool()) | ~able for t in THRESHOLDS]
         return torch.stack([row.flatten(1).all(1) & ~hopeless for row in exact])
     hidden, _ = model.read(seen, batch.truth.tokens, choice)
-    sure = model.presence(model.slots(hidden, seen, choice), seen, hidden).sigmoid().amax(1)
+    slots = model.slots(hidden, seen, choice, batch.truth.tokens)
+    sure = model.presence(slots, seen, hidden).sigmoid().amax(1)
     shows = torch.isin(torch.arange(len(sure), device=sure.device), batch.truth.target)
     wrong = torch.zeros(len(THRESHOLDS), len(batch.question), device=sure.device)
     missed = torch.stack([(sure > t) != shows for t in THRESHOLDS]).float()

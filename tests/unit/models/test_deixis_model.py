@@ -109,7 +109,7 @@ def test_cached_reading_equals_the_full_forward(tiny, asked):
 
 def test_the_states_of_a_target_are_read_at_its_group(tiny, asked):
     model, size = tiny[0], tiny[0].config.group_size
-    slots = model.slots(asked.hidden, asked.seen, asked.choice)
+    slots = model.slots(asked.hidden, asked.seen, asked.choice, asked.batch.truth.tokens)
     for target, (row, order) in enumerate(
         zip(asked.choice.row.tolist(), asked.choice.order.tolist(), strict=True)
     ):
@@ -239,7 +239,7 @@ def test_a_prompt_says_where_it_is_what_kind_it_is_and_in_which_image(tiny, aske
 @torch.no_grad()
 def test_masks_are_drawn_for_each_target_alone(tiny, asked):
     model, seen = tiny[0], asked.seen
-    slots = model.slots(asked.hidden, seen, asked.choice)
+    slots = model.slots(asked.hidden, seen, asked.choice, asked.batch.truth.tokens)
     together = model.point(slots, seen)
     assert len(together.target)
     for target in range(len(asked.choice.row)):

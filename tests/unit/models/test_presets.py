@@ -104,7 +104,7 @@ def test_base_sees_then_reads_then_points(base):
     choice = model.true_choice(batch, seen)
     hidden, _ = model.read(seen, batch.truth.tokens, choice)
     assert shape(hidden) == (rows, width + batch.truth.tokens.shape[1], 2048)
-    slots = model.slots(hidden, seen, choice)
+    slots = model.slots(hidden, seen, choice, batch.truth.tokens)
     targets = len(batch.truth.row)
     assert shape(slots.hidden) == (targets, 2 * 3, 2048)
     assert shape(model.codebook(slots.hidden.flatten(0, 1))) == (targets, 2, 1024)

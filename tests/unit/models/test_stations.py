@@ -19,6 +19,10 @@ SWITCHES = [
     {"relation": "concat"},
     {"grid_tokens": True},
     {"neighbours": False},
+    {"midway": False},
+    {"deeds": False},
+    {"name_first": True},
+    {"name_first": True, "tokens_per_level": 1},
     {"object_tokens": False},
     {"object_tokens": False, "grid_tokens": True, "relation": "none"},
     {"object_tokens": False, "prompts": False},
@@ -60,6 +64,53 @@ def test_what_is_left_learns_and_answers(make_tiny, asked, changes):
         for target in answer.targets:
             for frame, mask in target.masks.items():
                 assert mask.size == sample.images[frame].size
+
+
+def test_where_words_come_first_groups_follow_them(make_tiny, asked):
+    model, processor = make_tiny(name_first=True)
+    batch = processor.encode(asked, with_truth=True)
+    tokens, size = batch.truth.tokens, model.config.group_size
+    with torch.inference_mode():
+        seen = model.see(batch)
+        choice = model.true_choice(batch, seen)
+        starts = model.speech.starts(tokens, choice)
+        hidden, _ = model.read(seen, tokens, choice)
+        again, _ = model.read(seen, torch.where(tokens >= 10 + size, 99, tokens), choice)
+        run = written(model, processor, asked)
+    group = list(processor.vocabulary.group)
+    for row, start in zip(choice.row, starts, strict=True):
+        assert tokens[row, start : start + size].tolist() == group
+        assert start > 0
+    slots, others = (model.slots(h, seen, choice, tokens).hidden for h in (hidden, again))
+    assert (slots - others).abs().amax((1, 2)).min() > 1e-4  # groups have read the words
+    assert torch.bincount(run.choice.row, minlength=len(asked)).tolist() == [
+        processor.vocabulary.read(ids).groups for ids in run.written
+    ]
+
+
+def test_the_states_of_groups_behind_words_are_those_of_the_full_forward(make_tiny, asked):
+    model, processor = make_tiny(name_first=True)
+    with torch.inference_mode():
+        run = written(model, processor, asked)
+        if not run.drawn:  # random weights may want no group behind their words
+            run.locate(torch.ones(len(asked), dtype=torch.bool))
+        counts = torch.bincount(run.choice.row, minlength=len(asked)).tolist()
+        assert sum(counts)
+        size, end = model.config.group_size, model.config.eos_token
+        words = [ids[n * size :] for ids, n in zip(run.written, counts, strict=True)]
+        rows = [
+            [*said, *([] if said[-1] == end else [end]), *ids[: n * size]]
+            for said, ids, n in zip(words, run.written, counts, strict=True)
+        ]
+        tokens = torch.full((len(rows), max(map(len, rows))), model.config.pad_token)
+        for row, ids in enumerate(rows):
+            tokens[row, : len(ids)] = torch.tensor(ids)
+        hidden, _ = model.read(run.seen, tokens, run.choice)
+        full = model.point(model.slots(hidden, run.seen, run.choice, tokens), run.seen)
+    scored = {i: target.score for i, target in run.drawn.items() if target.score is not None}
+    assert scored
+    for index, score in scored.items():
+        assert score == pytest.approx(float(full.score[index]), abs=1e-4)
 
 
 WRITERS = [changes for changes in SWITCHES if changes.get("object_tokens") is False]

@@ -24,7 +24,13 @@ ROOT = Path(__file__).parents[1]
 RUNS, OUT = ROOT / "runs" / "ablations", ROOT / "out" / "ablations"
 RESULT = ROOT / "docs" / "tiny" / "ablations.json"
 SEED = 500  # of the questions
-MEASURED = {"refer": "giou", "many": "giou", "multi": "miou", "absent": "n_acc"}
+MEASURED = {
+    "refer": ("giou",),
+    "many": ("giou",),
+    "multi": ("miou", "answer_accuracy"),
+    "absent": ("n_acc",),
+    "plain": ("answer_accuracy",),
+}
 
 
 def trained(name: str, overrides: list[str], seed: int, steps: int) -> Path:
@@ -40,11 +46,11 @@ def trained(name: str, overrides: list[str], seed: int, steps: int) -> Path:
 def figures(model: Path, count: int) -> dict[str, float]:
     """Measure a model on the fixed questions."""
     reasoner, found = load(str(model)), {}
-    for task, name in MEASURED.items():
+    for task, names in MEASURED.items():
         report = evaluate(
             reasoner, f"scenes:{task}", count=count, seed=SEED, split="val", reorder=False
         )
-        found[f"{task} {name}"] = round(report["metrics"][name], 4)
+        found |= {f"{task} {name}": round(report["metrics"][name], 4) for name in names}
     return found
 
 
@@ -53,9 +59,9 @@ def draw(results: dict[str, dict[str, dict[str, float]]]) -> None:
     from matplotlib import pyplot
 
     names = list(results)
-    measures = [f"{task} {name}" for task, name in MEASURED.items()]
+    measures = [f"{task} {name}" for task, names in MEASURED.items() for name in names]
     figure, axes = pyplot.subplots(
-        1, len(measures), figsize=(13, 1 + 0.35 * len(names)), sharey=True, layout="constrained"
+        1, len(measures), figsize=(17, 1 + 0.35 * len(names)), sharey=True, layout="constrained"
     )
     for axis, measure in zip(axes, measures, strict=True):
         for row, name in enumerate(names):

@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "docs" / "reports"
 README, TINY = ROOT / "README.md", ROOT / "docs" / "tiny.md"
 ROBUSTNESS = ROOT / "benchmarks" / "robustness.json"
+WAYS = ROOT / "docs" / "tiny" / "ways.json"
+ABLATIONS = ROOT / "docs" / "tiny" / "ablations.json"
 END = "<!-- end of figures -->"
 QUOTED = {
     "refer": ("giou", "ciou"),
@@ -63,7 +65,14 @@ def main() -> None:
 
 def filled(text: str) -> str:
     """Return a page with its tables filled from the reports."""
-    for name, rows in {"figures": table, "kinds": kinds, "robustness": robustness}.items():
+    tables = {
+        "figures": table,
+        "kinds": kinds,
+        "robustness": robustness,
+        "ways": ways,
+        "ablations": ablations,
+    }
+    for name, rows in tables.items():
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
         if begin:
             text = before + begin + rows() + END + rest.partition(END)[2]
@@ -164,6 +173,33 @@ def robustness() -> str:
     for name, value in giou.items():
         drawn = crowd["without_distractors"] if name.startswith("ten") else giou["as drawn"]
         lines.append(f"| {name} | {value:.2f} | {value - drawn:+.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def ways() -> str:
+    """Return the table of what else decides how well the same weights answer."""
+    found = json.loads(WAYS.read_text(encoding="utf-8"))
+    lines = ["| compared | samples | figures |", "|---|---|---|"]
+    for images, row in found["images"].items():
+        said = ", ".join(f"{name} {row[name]:.2f}" for name in row if name != "samples")
+        lines.append(f"| `multi`, {images} images | {row['samples']} | {said} |")
+    for name, what in (("passes", "`pixelqa`"), ("turns", "`plain`, which side")):
+        row = found[name]
+        for way, value in row.items():
+            if way != "samples":
+                lines.append(f"| {what}: {way} | {row['samples']} | answers right {value:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def ablations() -> str:
+    """Return the table of the ablations: mean, and how far its seeds lie apart."""
+    found = json.loads(ABLATIONS.read_text(encoding="utf-8"))
+    names = list(next(iter(next(iter(found.values())).values())))
+    lines = [f"| variant | seeds | {' | '.join(names)} |", "|---|---|" + "---|" * len(names)]
+    for variant, seeds in found.items():
+        columns = [[figures[name] for figures in seeds.values()] for name in names]
+        cells = [f"{sum(c) / len(c):.2f} ± {(max(c) - min(c)) / 2:.2f}" for c in columns]
+        lines.append(f"| {variant} | {len(seeds)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,6 @@
 """Samples <-> tensors for UniPixel: ``encode`` walks the road forward, ``decode`` back.
 
-A sample shows one picture or one clip. Some frames of a clip are read (16 at most), all are drawn.
+A sample shows one picture or one clip. Some frames of a clip are read, all are drawn.
 
 Shapes: T frames, t h w merged cells, O objects, S side of SAM's canvas.
 """
@@ -19,7 +19,6 @@ from deixis.errors import DataError, WeightsError
 from deixis.processing.unipixel_batch import RefPrompts
 from deixis.processing.unipixel_frames import (
     MERGED,
-    MIN_PIXELS,
     most_pixels,
     mrope_positions,
     pair_masks,
@@ -33,7 +32,15 @@ from deixis.processing.unipixel_frames import (
     touched_cells,
     whole_if_empty,
 )
-from deixis.processing.unipixel_text import CLIP_BEGIN, CLIP_END, CLIP_PAD, END, SYSTEM, TURN
+from deixis.processing.unipixel_text import (
+    CLIP_BEGIN,
+    CLIP_END,
+    CLIP_PAD,
+    END,
+    SYSTEM,
+    TURN,
+    conclusion,
+)
 from deixis.processing.unipixel_words import UniPixelVocabulary, protect, token_ids
 from deixis.structures.answers import GroundedAnswer, Target, kept_logits
 from deixis.structures.images import ImageSet
@@ -42,7 +49,6 @@ from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Prompt, Region
 from deixis.structures.samples import Sample
 
-READ_FRAMES = 16  # of a clip, by the language decoder
 CHUNK = 4  # frames that SAM looks at together
 SECONDS = 1.0  # that a pair of frames stands for, whatever the clip's speed, as published
 
@@ -124,7 +130,7 @@ class UniPixelProcessor:
             DataError: several images, or more frames to keep than are read.
         """
         check_images(images)
-        return tuple(sample_with(len(images), keep, READ_FRAMES))
+        return tuple(sample_with(len(images), keep, self.config.read_frames))
 
     def view(self, images: ImageSet, keep: Sequence[int] = ()) -> ClipView:
         """Return what is read of a picture or a clip; frames of ``keep`` are among it.
@@ -132,9 +138,17 @@ class UniPixelProcessor:
         Raises:
             DataError: several images, or one too long for its width.
         """
-        read = self.frames_read(images, keep)
+        return self.view_of(images, self.frames_read(images, keep))
+
+    def view_of(self, images: ImageSet, read: Sequence[int]) -> ClipView:
+        """Return what is read of a picture or a clip whose frames to read are known.
+
+        Raises:
+            DataError: an image too long for its width.
+        """
         height, width = images[read[0]].size
-        size = smart_resize(height, width, MIN_PIXELS, most_pixels(len(read)))
+        least = self.config.least_cells * MERGED**2
+        size = smart_resize(height, width, least, most_pixels(len(read)))
         frames = [resize_frames(images[index].pixels[None], size)[0] for index in read]
         frames += frames[-1:] * (len(frames) % 2)
         patches, grid = patchify(np.stack(frames))
@@ -149,11 +163,15 @@ class UniPixelProcessor:
             video_token=self.config.video_token_id,
             step=vision.tokens_per_second * SECONDS,
         )
-        return ClipView(read=read, patches=patches, grid=grid, head=head, positions=positions)
+        return ClipView(
+            read=tuple(read), patches=patches, grid=grid, head=head, positions=positions
+        )
 
-    def question(self, text: str) -> list[int]:
-        """Return the ids of a question, after its clip, up to where the answer begins."""
-        return self.vocabulary.encode(f"{text}{END}\n{TURN}assistant\n")
+    def question(self, text: str, *, first: bool = True) -> list[int]:
+        """Return the ids of a question up to where the answer begins: of the one that stands after
+        the clip, or of one after an answer."""
+        before = "" if first else f"\n{TURN}user\n"
+        return self.vocabulary.encode(f"{before}{text}{END}\n{TURN}assistant\n")
 
     def typed(self, text: str) -> str:
         """Return what a person typed, with nothing in it that is read as a slot."""
@@ -182,24 +200,12 @@ class UniPixelProcessor:
         """Return points and boxes in pixels of SAM's canvas, in the order given."""
         side = self.config.sam_config.image_size
         last = 2 * view.grid[0] - 1
-        coords, is_box, time = [], [], []
-        for prompt in prompts:
-            height, width = images[prompt.image].size
-            across, down = side / width, side / height
-            if isinstance(prompt, Box):  # the first and the last pixel inside
-                corners = [
-                    [prompt.x0 * across, prompt.y0 * down],
-                    [prompt.x1 * across - 1, prompt.y1 * down - 1],
-                ]
-            else:
-                corners = [[prompt.x * across - 0.5, prompt.y * down - 0.5]] * 2
-            coords.append(corners)
-            is_box.append(isinstance(prompt, Box))
-            time.append(view.read.index(prompt.image) / last)
         return RefPrompts(
-            coords=torch.tensor(coords).reshape(-1, 2, 2),
-            is_box=torch.tensor(is_box, dtype=torch.bool),
-            time=torch.tensor(time),
+            coords=torch.tensor(
+                [canvas_corners(p, images[p.image].size, side) for p in prompts]
+            ).reshape(-1, 2, 2),
+            is_box=torch.tensor([isinstance(p, Box) for p in prompts], dtype=torch.bool),
+            time=torch.tensor([view.read.index(p.image) / last for p in prompts]),
         )
 
     def regions(
@@ -251,10 +257,26 @@ class UniPixelProcessor:
             text=said.text,
             targets=tuple(t for t, _ in there),
             spans=tuple(span for _, span in there),
+            conclusion=conclusion(said.text),
             absent=tuple(t for t in named if not t.masks),
             drawn=tuple(bool(t.masks) for t in named),
             logits=kept_logits(targets),
         )
+
+
+def canvas_corners(prompt: Point | Box, size: tuple[int, int], side: int) -> list[list[float]]:
+    """Return the corners (x, y) of a box on SAM's canvas: its first and last pixel inside.
+
+    A point comes twice. The picture is of ``size`` (height, width).
+    """
+    height, width = size
+    across, down = side / width, side / height
+    if isinstance(prompt, Box):
+        return [
+            [prompt.x0 * across, prompt.y0 * down],
+            [prompt.x1 * across - 1, prompt.y1 * down - 1],
+        ]
+    return [[prompt.x * across - 0.5, prompt.y * down - 0.5]] * 2
 
 
 def check_images(images: ImageSet) -> None:

@@ -7,7 +7,9 @@ Shapes: T frames, H W pixels, t h w patches, S side of SAM's canvas, O objects.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from math import ceil, floor, sqrt
+from random import Random
 
 import numpy as np
 import torch
@@ -19,7 +21,6 @@ from deixis.errors import DataError, ShapeError
 from deixis.nn.shapes import expect_shape
 
 PATCH, MERGED, PAIR = 14, 28, 2  # pixels of a patch, of a merged cell; frames of a pair
-MIN_PIXELS = 128 * MERGED**2  # of one frame at inference
 MAX_PIXELS = 256 * MERGED**2  # times how often the frames could be sampled
 LONGEST = 200  # a picture may be so many times as long as it is wide
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -60,7 +61,27 @@ def sample_with(total: int, keep: Collection[int], count: int) -> list[int]:
     Raises:
         DataError: more frames to keep than are taken.
     """
-    chosen = sample_frames(total, count)
+    return with_kept(sample_frames(total, count), keep)
+
+
+def sample_in_buckets(total: int, count: int, random: Random) -> list[int]:
+    """Return ``count`` of ``total`` frames, one by chance of each stretch of equal length.
+
+    So clips are sampled in training; a shorter one is taken whole.
+    """
+    if total <= count:
+        return list(range(total))
+    edges = [index * total // count for index in range(count + 1)]
+    return [random.randrange(a, b) for a, b in pairwise(edges)]
+
+
+def with_kept(chosen: list[int], keep: Collection[int]) -> list[int]:
+    """Return chosen frames, each of those to keep in the place of the nearest that need not be.
+
+    Raises:
+        DataError: more frames to keep than are chosen.
+    """
+    chosen = list(chosen)
     if len(set(keep)) > len(chosen):
         raise DataError(
             f"prompts: expected them on at most {len(chosen)} frames, which the model reads of a "

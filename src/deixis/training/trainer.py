@@ -105,8 +105,10 @@ def train(
 
 def workshop_of(model: str) -> Workshop:
     """Return the workshop of the family that a run's preset or folder belongs to."""
-    from deixis.training import pixellm, prima_workshop, recipes
+    from deixis.training import pixellm, prima_workshop, recipes, unipixel_workshop
 
+    if unipixel_workshop.makes(model):
+        return unipixel_workshop.unipixel_workshop()
     if prima_workshop.makes(model):
         return prima_workshop.prima_workshop()
     return pixellm.pixellm_workshop() if pixellm.makes(model) else recipes.deixis_workshop()

@@ -4,40 +4,71 @@ arXiv:2509.18094 and its released code (specification section 10). Defects of th
 are mended here, unless a switch asks for them:
 
 - memory attention's queries learn (``UniPixelConfig.published_rotation`` stops them);
-- the checkpoint of a stage carries the random matrices of prompts, so that the next stage
-  understands what the last one learned: ``stage_tensors`` and ``take_stage``;
+- checkpoints carry the random matrices of prompts, so that a stage understands what the last one
+  learned; ``take_over_whole`` refuses one part without the other;
 - <mem> tokens can be pooled under the mask itself (``UniPixelConfig.aligned_pooling``).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from deixis.config import Optimizer, Trained, pick
-from deixis.errors import WeightsError
+from deixis.config import Optimizer, Start, Trained, pick
+from deixis.errors import ConfigError
 from deixis.models.unipixel_keys import BUFFERS
 from deixis.training.adapters import add_adapters
-from deixis.training.optimizing import freeze
+from deixis.training.recipes import take_over
 
 POINTING = ("prompting.point.*", "prompting.box.*", "prompting.project.*")
 TIMING = ("prompting.clock_kind.*", "prompting.time.*")
 WORDS = ("language.embed_tokens.*", "lm_head.*")
 ADAPTERS = ("language.*.lora_?.*", "vision.*.lora_?.*")
 SAM = "tracker.*"
+LEARNED_AROUND = {"prompting.": BUFFERS[1:], "tracker.": BUFFERS[:1], "seg_head.": BUFFERS[:1]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lora:
-    """Adapters of a stage: beside which linear layers of which decoder, and how large."""
+    """Adapters of the last stage: beside which linear layers of which decoder, and how large.
+
+    Attributes:
+        rank: at most; a smaller language decoder gets a sixteenth of its width, as the published
+            3B has.
+        alpha: times the rank.
+    """
 
     language: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     vision: tuple[str, ...] = ("qkv", "proj")
     rank: int = 128
-    alpha: int = 256
+    alpha: int = 2
     dropout: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lessons:
+    """How samples become what is read and learned; see ``unipixel_lessons``.
+
+    Attributes:
+        ways: way of asking -> how often, relative to the others that a sample allows.
+        boxes: share of the prompts that are boxes; the others are points.
+        box_noise: at each edge, as a share of its side, and in pixels at most.
+        one_frame: share of the regions in clips that keep one of their frames only.
+        frames: of a clip that are read. objects: of a sample that are learned at most.
+        turns, positions, words: of a sample at most.
+    """
+
+    ways: Mapping[str, float]
+    boxes: float = 0.5
+    box_noise: tuple[float, int] = (0.1, 20)
+    one_frame: float = 0.5
+    frames: int = 8
+    objects: int = 5
+    turns: int = 3
+    positions: int = 40960
+    words: int = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,34 +77,23 @@ class Recipe:
 
     Attributes:
         train: what learns, by our names; the factor is of ``optimizer.lr``.
-        batch: samples of a step, over all devices.
-        warmup: share of the steps.
+        batch: samples of a step, over all devices; steps: of one epoch, about.
         mixture: data set -> how often its samples are repeated.
-        draws: whether masks are learned.
-        boxes: share of the prompts that are boxes; the others are points.
-        frames: of a clip that are read. objects: of a sample that are learned at most.
-        turns, positions, words: of a sample at most.
     """
 
     train: tuple[Trained, ...]
     optimizer: Optimizer
     batch: int
+    steps: int
     mixture: Mapping[str, int]
-    draws: bool
-    warmup: float = 0.03
-    boxes: float = 0.5
-    frames: int = 8
-    objects: int = 5
-    turns: int = 3
-    positions: int = 40960
-    words: int = 200
-    lora: Lora | None = None
-    box_noise: tuple[float, int] = (0.1, 20)  # of its side, and pixels at most, at each edge
-    schedule: str = "cosine"  # as published; ours falls straight
+    lessons: Lessons
 
 
-def _optimizer(lr: float) -> Optimizer:
-    return Optimizer(lr=lr, betas=(0.9, 0.999), weight_decay=0.0, floor=0.0, clip=1.0)
+def _optimizer(lr: float, steps: int) -> Optimizer:
+    """AdamW without decay; 3 percent of the steps warm up. Published is a cosine behind it."""
+    return Optimizer(
+        lr=lr, betas=(0.9, 0.999), weight_decay=0.0, warmup=round(0.03 * steps), floor=0.0, clip=1.0
+    )
 
 
 def _trained(*names: str) -> tuple[Trained, ...]:
@@ -81,28 +101,32 @@ def _trained(*names: str) -> tuple[Trained, ...]:
 
 
 REFER = ("refcoco", "refcoco+", "refcocog", "refclef")
+EVERYTHING = Lessons(ways={"draw": 3, "tell": 3, "find": 2, "name": 1})
 STAGES: dict[str, Recipe] = {
     "pointing": Recipe(
         train=_trained(*POINTING, *TIMING),
-        optimizer=_optimizer(1e-3),
+        optimizer=_optimizer(1e-3, 3300),
         batch=256,
+        steps=3300,
         mixture={"videorefer_short_caption": 1, "inst_it_image_short_caption": 1},
-        draws=False,
+        lessons=Lessons(ways={"name": 1}),
     ),
     "drawing": Recipe(
         train=_trained("seg_head.*"),
-        optimizer=_optimizer(1e-3),
+        optimizer=_optimizer(1e-3, 340),
         batch=256,
+        steps=340,
         mixture={**dict.fromkeys(REFER, 5), "ref_youtube_vos": 3},
-        draws=True,
+        lessons=Lessons(ways={"draw": 1}),
     ),
     "whole": Recipe(
         train=(
             *_trained(*ADAPTERS, *WORDS, "prompting.*", "regions.*", "seg_head.*"),
             Trained(name=SAM, lr_factor=0.25),
         ),
-        optimizer=_optimizer(2e-5),
+        optimizer=_optimizer(2e-5, 62500),
         batch=32,
+        steps=62500,
         mixture={
             **dict.fromkeys(REFER, 10),
             **dict.fromkeys(("revos", "mevis", "ref_youtube_vos"), 5),
@@ -115,8 +139,7 @@ STAGES: dict[str, Recipe] = {
             **dict.fromkeys(("videorefer_qa_mem", "inst_it_video_qa_raw_mem"), 3),
             "llava_665k_videogpt_plus_576k": 1,
         },
-        draws=True,
-        lora=Lora(),
+        lessons=EVERYTHING,
     ),
 }
 
@@ -135,58 +158,55 @@ def published_parts(stage: str, *, tied: bool) -> tuple[Trained, ...]:
     return tuple(part for part in parts if not (tied and part.name == "lm_head.*"))
 
 
-def prepare_stage(model: Any, stage: str) -> dict[str, float]:
-    """Add the adapters of a stage, let exactly its parts learn, and return their shares of the
-    rate by name.
+def check_published_parts(model: Any, stage: str) -> None:
+    """Check that exactly the parts of a published stage learn.
 
     Raises:
-        ConfigError: another stage.
+        ConfigError: names a parameter that learns and should not, or the other way round.
+    """
+    parts = published_parts(stage, tied=model.lm_head is None)
+    named = dict(model.named_parameters())
+    wanted = {n for n in named if any(fnmatchcase(n, part.name) for part in parts)}
+    own = {name for name, weight in named.items() if weight.requires_grad}
+    if own == wanted:
+        return
+    surplus, missing = sorted(own - wanted), sorted(wanted - own)
+    said = f"{surplus[0]} learning too" if surplus else f"{missing[0]} frozen"
+    raise ConfigError(
+        f'train: expected exactly the {len(wanted)} parameters of the published stage "{stage}" '
+        f"to learn, got {len(own)}, {said}. Name {', '.join(part.name for part in parts)}."
+    )
+
+
+def add_published_adapters(model: Any, lora: Lora | None = None) -> None:
+    """Put the adapters of the last stage beside both decoders; they begin as no change at all.
+
+    Raises:
         MissingExtra: peft is not installed.
     """
-    lora = pick(STAGES, stage, "stage").lora
-    if lora is not None:
-        for part, targets in ((model.language, lora.language), (model.vision.blocks, lora.vision)):
-            add_adapters(
-                part, targets=targets, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout
-            )
-    return freeze(model, published_parts(stage, tied=model.lm_head is None))
-
-
-def stage_tensors(model: nn.Module, stage: str) -> dict[str, Tensor]:
-    """Return what the checkpoint of a stage holds: what it trained, and the random matrices.
-
-    Raises:
-        ConfigError: another stage.
-    """
-    learned = {name for name, weight in model.named_parameters() if weight.requires_grad}
-    pick(STAGES, stage, "stage")
-    tensors = model.state_dict()
-    return {name: tensors[name] for name in tensors if name in learned or name in BUFFERS}
-
-
-def take_stage(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Give a model what an earlier stage learned.
-
-    Args:
-        tensors: as ``stage_tensors`` returned them; where: names them in errors.
-
-    Raises:
-        WeightsError: without the random matrices around which it was learned, as the published
-            stage checkpoints are, or with tensors that the model has not.
-    """
-    if lost := [name for name in BUFFERS if name not in tensors]:
-        raise WeightsError(
-            f"{where}: expected the random matrices of prompts beside what was learned around "
-            f"them, got none for {', '.join(lost)}. Train that stage again, or find its matrices."
+    lora = lora or Lora()
+    rank = min(lora.rank, model.config.text_config.hidden_size // 16)
+    for part, targets in ((model.language, lora.language), (model.vision.blocks, lora.vision)):
+        add_adapters(
+            part, targets=targets, rank=rank, alpha=lora.alpha * rank, dropout=lora.dropout
         )
-    ours = model.state_dict()
-    for name, tensor in tensors.items():
-        found = tuple(ours[name].shape) if name in ours else "none"
-        if found != tuple(tensor.shape):
-            raise WeightsError(
-                f"{where}: expected tensors of this model, got {name} of shape "
-                f"{tuple(tensor.shape)} where it has {found}. Use one config for all stages."
+
+
+def take_over_whole(model: nn.Module, start: Start) -> None:
+    """Take weights of an earlier stage over, and with them the matrices they were learned around.
+
+    Raises:
+        ConfigError: patterns that take what was learned without its random matrices, as the
+            published stage checkpoints are, or that do not fit.
+        WeightsError: the folder holds no whole weights.
+    """
+    names = {n for n in model.state_dict() if any(fnmatchcase(n, one) for one in start.take)}
+    for part, matrices in LEARNED_AROUND.items():
+        lost = [name for name in matrices if name not in names]
+        if lost and any(name.startswith(part) and name not in BUFFERS for name in names):
+            raise ConfigError(
+                f"start.take: expected the random matrices around which {part}* was learned, got "
+                f"none for {', '.join(lost)}. Take prompting.codes.*, prompting.clock.* and "
+                f"tracker.sam.prompts.* as well."
             )
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            ours[name].copy_(tensor)
+    take_over(model, start)  # type: ignore[arg-type]

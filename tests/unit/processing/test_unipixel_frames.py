@@ -10,7 +10,6 @@ from deixis.errors import DataError, ShapeError
 from deixis.processing.unipixel_frames import (
     MAX_PIXELS,
     MERGED,
-    MIN_PIXELS,
     centre_point,
     corners,
     frames_by_rate,
@@ -23,6 +22,8 @@ from deixis.processing.unipixel_frames import (
     touched_cells,
     whole_if_empty,
 )
+
+MIN_PIXELS = 128 * MERGED**2
 
 
 @given(total=st.integers(1, 400), count=st.integers(1, 40))

@@ -1,0 +1,290 @@
+"""Samples with true answers as UniPixel learns them, in four ways of asking.
+
+- "draw": a question in words; a <seg> stands behind the phrase of each target.
+- "find": points and boxes as <ref>; the answer asks for the masks, as the first of two passes does.
+- "tell": masks as <mem>; the answer is in words, as that of the second pass.
+- "name": points and boxes as <ref>; the answer is in words.
+
+Where a sample points at nothing, its true targets are pointed at as published: with a pixel of the
+mask, or its box with noise, on a frame that shows it. What is found is drawn onward or backward
+from where it was pointed at, as it is drawn in use (arXiv:2509.18094; specification section 10).
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import numpy as np
+
+from deixis.processing.unipixel import UniPixelProcessor, check_images, pointing
+from deixis.processing.unipixel_frames import sample_in_buckets, with_kept
+from deixis.processing.unipixel_text import localize, prefilled, refer
+from deixis.structures.answers import Target
+from deixis.structures.masks import Mask
+from deixis.structures.prompts import Box, Point
+from deixis.structures.samples import Sample
+from deixis.training.unipixel_recipe import Lessons
+from deixis.training.unipixel_rows import Lesson, Plan, Turn, answered, written
+
+HANDLE = re.compile(r"\[(\d+)\]")
+NAMING = ("What is {it}?", "Describe {it}.", "Name {it}.")
+FINDING = ("What is {it}?", "Where is {it}?", "Outline {it}.", "Show {it}.")
+ONWARD = 0.5  # share of the questions in words that are drawn from where something shows first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A sample whose objects have numbers.
+
+    Attributes:
+        sparse: points and boxes.
+        given: ids of the masks that the question brings.
+        masks: id -> frame -> mask, of all that is pointed at and known.
+        targets: id -> what the answer points at.
+    """
+
+    question: str
+    answer: str
+    sparse: tuple[Point | Box, ...]
+    given: tuple[int, ...]
+    masks: Mapping[int, Mapping[int, Mask]]
+    targets: Mapping[int, Target]
+
+    @property
+    def ids(self) -> list[int]:
+        """What is pointed at."""
+        return list(dict.fromkeys([*map(number_of, self.sparse), *self.given]))
+
+
+def asked(sample: Sample, after: int = 0) -> Asked:
+    """Return a sample whose objects are numbered after ``after``, in its texts as well."""
+
+    def moved(text: str) -> str:
+        return HANDLE.sub(lambda found: f"[{int(found[1]) + after}]", text)
+
+    sparse, regions = pointing(sample)
+    answer = sample.answer
+    targets = {
+        target.object_id + after: target
+        for target in (answer.targets if answer else ())
+        if target.object_id is not None and target.masks
+    }
+    given = {number + after: shown for number, shown in regions.items()}
+    return Asked(
+        question=moved(sample.question.text),
+        answer=moved(answer.text) if answer else "",
+        sparse=tuple(replace(p, object_id=number_of(p) + after) for p in sparse),
+        given=tuple(given),
+        masks={**{number: target.masks for number, target in targets.items()}, **given},
+        targets=targets,
+    )
+
+
+class Teacher:
+    """Writes lessons.
+
+    Args:
+        processor: words and sizes of the model.
+        lessons: how it is taught.
+    """
+
+    def __init__(self, processor: UniPixelProcessor, lessons: Lessons) -> None:
+        self.processor, self.lessons = processor, lessons
+        self.frames = min(lessons.frames, processor.config.read_frames)
+
+    def lesson(self, samples: Sequence[Sample], random: Random) -> Lesson | None:
+        """Return what is learned of questions about one clip, asked in one of the ways; None where
+        no way can ask them.
+
+        Raises:
+            DataError: several images.
+        """
+        check_images(samples[0].images)
+        shares = dict(self.lessons.ways)
+        while shares:
+            way = random.choices(list(shares), list(shares.values()))[0]
+            plan = WAYS[way](self, samples, random)
+            if plan is not None and plan.turns:
+                return written(plan, self.processor, self.lessons.positions)
+            del shares[way]
+        return None
+
+    # -- ways --------------------------------------------------------------------------------------
+
+    def draw(self, samples: Sequence[Sample], random: Random) -> Plan | None:
+        """Ask in words for masks."""
+        plan = self._plan(samples, random)
+        for sample in samples:
+            if sample.question.prompts or sample.answer is None:
+                continue
+            said, targets = answered(sample.answer, self.processor.typed)
+            question = self.processor.typed(sample.question.text)
+            self._add(plan, Turn(question=question, answer=said, targets=tuple(targets)))
+        targets = [target for turn in plan.turns for target in turn.targets]
+        firsts = [min(set(t.masks) & set(plan.read), default=0) for t in targets]
+        if firsts and random.random() < ONWARD:
+            plan.drawn = [one for one in plan.read if one >= min(firsts)]
+        return plan
+
+    def find(self, samples: Sequence[Sample], random: Random) -> Plan | None:
+        """Ask for the masks of what is pointed at, all on one frame, and follow it from there."""
+        sample = random.choice(samples)
+        plan, one = self._plan([sample], random), asked(sample)
+        sparse, targets, text = one.sparse, one.targets, one.question
+        if not sparse:
+            sparse, targets = self._pointed(sample, plan, random)
+            names = " and ".join(f"[{number}]" for number in targets)
+            text = random.choice(FINDING).format(it=names)
+        sparse = tuple(
+            p for p in sparse if p.image == sparse[0].image and number_of(p) in targets
+        )
+        numbers = list(dict.fromkeys(map(number_of, sparse)))[: self.lessons.objects]
+        if not numbers:
+            return None
+        turn = self._refer(localize(text), "", [p for p in sparse if number_of(p) in numbers])
+        order = list(dict.fromkeys(map(number_of, turn.prompts)))
+        found = tuple(targets[number] for number in order)
+        self._add(plan, replace(turn, answer=prefilled(order), targets=found))
+        start = plan.read.index(sparse[0].image)
+        ways = [plan.read[start:], plan.read[start::-1]]
+        plan.drawn = random.choice([way for way in ways if len(way) > 1] or ways)
+        return plan
+
+    def tell(self, samples: Sequence[Sample], random: Random) -> Plan | None:
+        """Ask in words about masks."""
+        plan = self._plan(samples, random)
+        for sample in samples:
+            one = asked(sample, max(plan.regions, default=0))
+            known = bool(one.ids) and all(number in one.masks for number in one.ids)
+            if known and one.answer and self._add(plan, self._turn(one.question, one.answer)):
+                plan.regions |= {n: self._kept(one.masks[n], plan.read, random) for n in one.ids}
+        return plan
+
+    def name(self, samples: Sequence[Sample], random: Random) -> Plan | None:
+        """Ask in words about points and boxes."""
+        plan = self._plan(samples, random)
+        for sample in samples:
+            used = max([0, *(number_of(p) for turn in plan.turns for p in turn.prompts)])
+            one = asked(sample, used)
+            prompts = [*one.sparse, *self._points(one, plan, random)]
+            if one.ids and one.answer and len(prompts) == len(one.sparse) + len(one.given):
+                self._add(plan, self._refer(one.question, one.answer, prompts))
+            elif not one.ids:
+                sparse, targets = self._pointed(sample, plan, random, after=used)
+                for prompt, (number, target) in zip(sparse, targets.items(), strict=True):
+                    text = random.choice(NAMING).format(it=f"[{number}]")
+                    self._add(plan, self._refer(text, f"The {target.phrase}.", [prompt]))
+        return plan
+
+    # -- parts of ways -----------------------------------------------------------------------------
+
+    def _plan(self, samples: Sequence[Sample], random: Random) -> Plan:
+        images = samples[0].images
+        keep = {p.image for sample in samples for p in pointing(sample)[0]}
+        read = sample_in_buckets(len(images), self.frames, random)
+        return Plan(images=images, read=with_kept(read, sorted(keep)[: len(read)]))
+
+    def _add(self, plan: Plan, turn: Turn) -> bool:
+        """Add a turn if there is room for it and its prompts are on frames that are read."""
+        limits = self.lessons
+        objects = len(turn.targets) + sum(len(one.targets) for one in plan.turns)
+        fits = (
+            len(plan.turns) < limits.turns
+            and objects <= limits.objects
+            and len(turn.answer.split()) <= limits.words
+            and all(prompt.image in plan.read for prompt in turn.prompts)
+        )
+        if fits:
+            plan.turns.append(turn)
+        return fits
+
+    def _turn(self, question: str, answer: str) -> Turn:
+        typed = self.processor.typed
+        return Turn(question=typed(question), answer=typed(answer))
+
+    def _refer(self, question: str, answer: str, prompts: Sequence[Point | Box]) -> Turn:
+        """Return a turn whose question has <ref> slots."""
+        numbers = [number_of(prompt) for prompt in prompts]
+        counts = {one: numbers.count(one) for one in numbers}
+        text, order = refer(self.processor.typed(question), counts)
+        placed = tuple(p for one in order for p in prompts if number_of(p) == one)
+        return Turn(question=text, answer=self.processor.typed(answer), prompts=placed)
+
+    def _pointed(
+        self, sample: Sample, plan: Plan, random: Random, after: int = 0
+    ) -> tuple[tuple[Point | Box, ...], dict[int, Target]]:
+        """Point at the true targets that one frame shows; id -> target."""
+        targets = sample.answer.targets if sample.answer else ()
+        places = [(t, f) for t in targets for f in plan.read if f in t.masks and t.masks[f].area]
+        if not places:
+            return (), {}
+        frame = random.choice(places)[1]
+        shown = [target for target, one in places if one == frame]
+        numbered = {after + number: target for number, target in enumerate(shown, start=1)}
+        prompts = tuple(
+            point_at(target.masks[frame], frame, number, self.lessons, random)
+            for number, target in numbered.items()
+        )
+        return prompts, numbered
+
+    def _points(self, one: Asked, plan: Plan, random: Random) -> list[Point | Box]:
+        """Point at the masks that a question brings, on frames that are read."""
+        places = [
+            (number, [f for f in plan.read if f in one.masks[number] and one.masks[number][f].area])
+            for number in one.given
+        ]
+        chosen = [(number, random.choice(frames)) for number, frames in places if frames]
+        return [
+            point_at(one.masks[number][frame], frame, number, self.lessons, random)
+            for number, frame in chosen
+        ]
+
+    def _kept(
+        self, shown: Mapping[int, Mask], read: Sequence[int], random: Random
+    ) -> dict[int, Mask]:
+        """Return a region's masks, of a part of the clips on one frame only."""
+        here = [frame for frame in read if frame in shown]
+        if len(here) > 1 and random.random() < self.lessons.one_frame:
+            here = [random.choice(here)]
+        return {frame: shown[frame] for frame in here}
+
+
+WAYS: Mapping[str, Callable[[Teacher, Sequence[Sample], Random], Plan | None]] = {
+    "draw": Teacher.draw,
+    "find": Teacher.find,
+    "tell": Teacher.tell,
+    "name": Teacher.name,
+}
+
+
+def point_at(
+    mask: Mask, frame: int, number: int, lessons: Lessons, random: Random
+) -> Point | Box:
+    """Return a pixel of a mask by chance, or its box with noise at each edge, as published."""
+    height, width = mask.size
+    if random.random() >= lessons.boxes:
+        rows, columns = np.nonzero(mask.pixels)
+        place = random.randrange(len(rows))
+        x, y = float(columns[place]) + 0.5, float(rows[place]) + 0.5
+        return Point(image=frame, x=x, y=y, object_id=number)
+    assert mask.box is not None, "an empty mask cannot be pointed at"
+    x0, y0, x1, y1 = mask.box
+    share, most = lessons.box_noise
+    across, down = min(share * (x1 - x0), most), min(share * (y1 - y0), most)
+    left, right = (random.uniform(-across, across) for _ in range(2))
+    top, bottom = (random.uniform(-down, down) for _ in range(2))
+    return Box(
+        image=frame,
+        x0=max(0.0, x0 + left),
+        y0=max(0.0, y0 + top),
+        x1=min(float(width), x1 + right),
+        y1=min(float(height), y1 + bottom),
+        object_id=number,
+    )
+
+
+def number_of(prompt: Point | Box) -> int:
+    """Return the id of a prompt that ``pointing`` has numbered."""
+    assert prompt.object_id is not None, "prompts are numbered before they are asked about"
+    return prompt.object_id

@@ -1,0 +1,160 @@
+"""What UniPixel is taught about one clip, as a row of a batch.
+
+Specification sections 4.3, 6 and 9.
+
+Shapes: B rows, N tokens, T frames that are drawn, O objects, S side of SAM's canvas.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from deixis.processing.unipixel import SECONDS, UniPixelProcessor
+from deixis.processing.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
+from deixis.processing.unipixel_frames import mrope_positions, sam_frames, sam_masks
+from deixis.processing.unipixel_text import END, IGNORED, SEG, region_prefix
+from deixis.structures.answers import GroundedAnswer, Target
+from deixis.structures.images import ImageSet
+from deixis.structures.masks import Mask
+from deixis.structures.prompts import Box, Point
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lesson:
+    """One sample as it is read: see ``UniPixelBatch``, of which it is a row."""
+
+    ids: list[int]
+    labels: list[int]
+    patches: Tensor
+    grid: tuple[int, int, int]
+    clip: Tensor
+    size: tuple[int, int]
+    prompts: RefPrompts
+    touched: Tensor | None
+    masks: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """A question and its answer with their slots; what its <ref> and its <seg> stand for."""
+
+    question: str
+    answer: str
+    prompts: tuple[Point | Box, ...] = ()
+    targets: tuple[Target, ...] = ()
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What is asked about a clip.
+
+    Attributes:
+        read: frames that are read.
+        turns: one after another.
+        regions: object id -> frame -> mask, for the <mem> slots before the first question.
+        drawn: frames that are drawn, in that order; all that are read if not given.
+    """
+
+    images: ImageSet
+    read: list[int]
+    turns: list[Turn] = field(default_factory=list)
+    regions: dict[int, dict[int, Mask]] = field(default_factory=dict)
+    drawn: list[int] = field(default_factory=list)
+
+
+def written(plan: Plan, processor: UniPixelProcessor, most: int) -> Lesson:
+    """Return a plan as ids and labels, pixels and masks; turns behind ``most`` ids are left out."""
+    images = plan.images
+    view = processor.view_of(images, plan.read)
+    turns, touched = list(plan.turns), None
+    if plan.regions:
+        touched = processor.regions(plan.regions, images, view)
+        shown = touched.flatten(2).any(2).T.tolist()
+        before = region_prefix(dict(zip(plan.regions, shown, strict=True)), len(view.read))
+        turns[0] = replace(turns[0], question=before + turns[0].question)
+    ids, labels = view.head.tolist(), [IGNORED] * len(view.head)
+    kept: list[Turn] = []
+    for turn in turns:
+        asked = processor.question(turn.question, first=not kept)
+        said = processor.vocabulary.encode(turn.answer + END)
+        if kept and len(ids) + len(asked) + len(said) > most:
+            break
+        ids += asked + said
+        labels += [IGNORED] * len(asked) + said
+        kept.append(turn)
+    side, drawn = processor.config.sam_config.image_size, plan.drawn or plan.read
+    frames = [images[index] for index in drawn]
+    targets = [target for turn in kept for target in turn.targets]
+    prompts = [prompt for turn in kept for prompt in turn.prompts]
+    return Lesson(
+        ids=ids,
+        labels=labels,
+        patches=view.patches,
+        grid=view.grid,
+        clip=torch.cat([sam_frames(frame.pixels[None], side) for frame in frames]),
+        size=frames[0].size,
+        prompts=processor.prompts(prompts, images, view),
+        touched=touched,
+        masks=true_masks(targets, drawn, frames[0].size, side),
+    )
+
+
+def true_masks(
+    targets: Sequence[Target], drawn: Sequence[int], size: tuple[int, int], side: int
+) -> Tensor:
+    """Return (T, O, S, S) bool: where each target is in the frames that are drawn."""
+    if not targets:
+        return torch.zeros(len(drawn), 0, side, side, dtype=torch.bool)
+    whole = torch.zeros(len(drawn), len(targets), *size, dtype=torch.bool)
+    for place, frame in enumerate(drawn):
+        for row, target in enumerate(targets):
+            if frame in target.masks:
+                whole[place, row] = torch.from_numpy(target.masks[frame].pixels)
+    return sam_masks(whole, side)
+
+
+def collate(lessons: Sequence[Lesson], processor: UniPixelProcessor) -> UniPixelBatch:
+    """Return lessons as one batch, padded on the right."""
+    width = max(len(one.ids) for one in lessons)
+    pad = processor.vocabulary.pad
+    tokens = torch.tensor([[*one.ids, *[pad] * (width - len(one.ids))] for one in lessons])
+    held = torch.arange(width) < torch.tensor([[len(one.ids)] for one in lessons])
+    labels = [[*one.labels, *[IGNORED] * (width - len(one.labels))] for one in lessons]
+    grids = torch.tensor([one.grid for one in lessons])
+    step = processor.config.vision_config.tokens_per_second * SECONDS
+    positions, _ = mrope_positions(
+        tokens, held, grids, video_token=processor.config.video_token_id, step=step
+    )
+    return UniPixelBatch(
+        tokens=tokens,
+        held=held,
+        positions=positions,
+        patches=torch.cat([one.patches for one in lessons]),
+        grids=grids,
+        clips=tuple(one.clip for one in lessons),
+        sizes=tuple(one.size for one in lessons),
+        prompts=RefPrompts(
+            coords=torch.cat([one.prompts.coords for one in lessons]),
+            is_box=torch.cat([one.prompts.is_box for one in lessons]),
+            time=torch.cat([one.prompts.time for one in lessons]),
+        ),
+        regions=tuple(one.touched for one in lessons),
+        truth=UniPixelTruth(
+            labels=torch.tensor(labels), masks=tuple(one.masks for one in lessons)
+        ),
+    )
+
+
+def answered(
+    answer: GroundedAnswer, protect: Callable[[str], str]
+) -> tuple[str, list[Target]]:
+    """Return an answer's text with a <seg> behind each phrase, and the targets in that order."""
+    order = sorted(range(len(answer.spans)), key=lambda i: answer.spans[i][1])
+    text, done = "", 0
+    for index in order:
+        stop = answer.spans[index][1]
+        text += f"{protect(answer.text[done:stop])} {SEG}"
+        done = stop
+    return text + protect(answer.text[done:]), [answer.targets[index] for index in order]

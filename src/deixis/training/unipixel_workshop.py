@@ -1,0 +1,120 @@
+"""What runs of UniPixel on our own scenes are made of (a run whose ``model`` is a UniPixel's).
+
+The adapters of the last stage and the heads of dense teaching are there from the first step on; a
+model that is published has the first merged and the second taken away.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from deixis.config import TrainRun
+from deixis.errors import ConfigError
+from deixis.models.released import load_strictly, read_tensors
+from deixis.models.unipixel import PRESETS, UniPixelModel
+from deixis.models.unipixel_config import UniPixelConfig
+from deixis.processing.unipixel import UniPixelProcessor
+from deixis.processing.unipixel_text import localize, prefilled, region_prefix
+from deixis.scenes.questions import make_scene
+from deixis.scenes.world import WorldKey
+from deixis.training.adapters import merged_tensors
+from deixis.training.checkpoints import read_json
+from deixis.training.feeding import Processor, Workshop
+from deixis.training.recipes import READ_SEED, make_config, scene_of
+from deixis.training.unipixel_lessons import FINDING, NAMING
+from deixis.training.unipixel_recipe import add_published_adapters, take_over_whole
+from deixis.training.unipixel_stages import OBJECTIVES, Teaching
+
+TASKS = ("refer", "many", "absent", "region", "clip", "pixelqa")  # one picture or clip each
+READ_SCENES, READ_QUESTIONS = {"clip": 50, "pixelqa": 50}, 6  # worlds whose words are read
+READ_OTHERS = 150
+SHOWN_OFTEN = 20  # times that fixed texts are read, so that they take few tokens
+
+
+def makes(model: str) -> bool:
+    """Tell whether a preset's name or a folder is a UniPixel's."""
+    path = Path(model) / "config.json"
+    if not path.is_file():
+        return model.startswith("unipixel")
+    return read_json(path).get("model_type") == UniPixelConfig.model_type
+
+
+def unipixel_workshop() -> Workshop:
+    """Return the workshop of UniPixel on our own scenes."""
+    return Workshop(
+        build=build_model,
+        objectives=OBJECTIVES,
+        scene=scene_of,
+        tasks=TASKS,
+        judged=(*TASKS, "compose"),
+        publish=publish,
+    )
+
+
+def build_model(run: TrainRun, folder: Path) -> tuple[UniPixelModel, Processor]:
+    """Build the preset that a run names, or open the folder of a UniPixel, ready to learn.
+
+    A run that goes on takes config and words from its own ``last/``.
+
+    Raises:
+        ConfigError: an unknown preset or config key, overrides of a folder's config, or weights
+            to start from that do not fit.
+        WeightsError: a folder that holds no whole UniPixel.
+    """
+    model, processor = _begun(run, folder / "last")
+    add_published_adapters(model)
+    config: Any = model.config
+    model.teaching = Teaching(config)
+    return model, processor
+
+
+def _begun(run: TrainRun, last: Path) -> tuple[UniPixelModel, UniPixelProcessor]:
+    if (last / "config.json").is_file():
+        config = UniPixelConfig.from_pretrained(last)
+        return UniPixelModel(config), UniPixelProcessor.from_pretrained(last, config)
+    source = Path(run.model)
+    if source.is_dir():
+        if run.model_overrides:
+            raise ConfigError(
+                f"model_overrides: expected none with the folder {run.model}, "
+                f"got {', '.join(run.model_overrides)}. Its weights fit its own config only."
+            )
+        config = UniPixelConfig.from_pretrained(source)
+        model = UniPixelModel(config)
+        load_strictly(model, read_tensors(source)[0], source)
+        return model, UniPixelProcessor.from_pretrained(source, config)
+    config = make_config(run.model, run.model_overrides, PRESETS)
+    processor = UniPixelProcessor.from_texts(config, list(texts(config.read_frames)))
+    model = UniPixelModel(config)
+    if run.start is not None:
+        take_over_whole(model, run.start)
+    return model, processor
+
+
+def publish(model: Any, folder: Path) -> None:
+    """Write a model's folder as it is used, so that it opens like any other."""
+    tensors = {
+        name: tensor
+        for name, tensor in merged_tensors(model).items()
+        if not name.startswith("teaching.")
+    }
+    model.save_pretrained(folder, state_dict=tensors)
+
+
+def texts(frames: int) -> Iterator[str]:
+    """Yield questions and answers of every task, and what is written around them.
+
+    Args:
+        frames: of a clip that are read.
+    """
+    pairs = (frames + 1) // 2
+    shown = {number: [True] * pairs for number in (1, 2, 3)}
+    asked = [one.format(it="[1]") for one in (*NAMING, *FINDING)]
+    fixed = [region_prefix(shown, frames), region_prefix({1: [True]}, 1), prefilled((1, 2, 3))]
+    for _ in range(SHOWN_OFTEN):
+        yield from (*fixed, *asked, *(localize(one) for one in asked))
+    for task in TASKS:
+        for index in range(READ_SCENES.get(task, READ_OTHERS)):
+            key = WorldKey(split="train", task=task, seed=READ_SEED, index=index)
+            for sample in make_scene(key, questions=READ_QUESTIONS).samples:
+                yield from (sample.question.text, sample.answer.text if sample.answer else "")

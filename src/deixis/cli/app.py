@@ -108,7 +108,7 @@ def evaluate(
         Path | None, typer.Option(help="Score these answers of another system.")
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(metavar="URL|FILE", help="Who scores videorefer-d.")
+        str | None, typer.Option(metavar="URL|FILE", help="Who scores words: videorefer-d, muse.")
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="The judge's name there.")] = None,
     phrases: Annotated[

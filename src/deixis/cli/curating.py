@@ -35,7 +35,9 @@ class Writer:
     replies: Path | None
 
 
-def m4seg_make(order: Any, out: Path, writer: Writer, workers: int) -> None:
+def m4seg_make(
+    order: Any, out: Path, writer: Writer, workers: int, *, on_ray: bool = False
+) -> None:
     """Make a split and print its balance as JSON."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -51,6 +53,7 @@ def m4seg_make(order: Any, out: Path, writer: Writer, workers: int) -> None:
             out,
             author,
             workers=workers,
+            on_ray=on_ray,
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )
     print(json.dumps(report, indent=1))

@@ -45,6 +45,7 @@ def make(
     fewest: Annotated[int, typer.Option(help="Images of a set, at least.")] = 2,
     most: Annotated[int, typer.Option(help="Images of a set, at most.")] = 5,
     workers: Positive = 1,
+    ray: Annotated[bool, typer.Option("--ray", help="Workers of Ray, on any machines.")] = False,
     author: Annotated[
         Literal["rules", "endpoint", "replay"], typer.Option(help="Who writes the questions.")
     ] = "rules",
@@ -64,7 +65,7 @@ def make(
     writer = Writer(
         author=author, url=url, model=model, budget=budget, prices=prices, replies=replies
     )
-    m4seg_make(order, out, writer, workers)
+    m4seg_make(order, out, writer, workers, on_ray=ray)
 
 
 @m4seg.command("review")

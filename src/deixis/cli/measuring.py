@@ -94,11 +94,13 @@ def _report(reasoner: Any, benchmark: Any, settings: Settings, pictures: int) ->
         )
     Console(soft_wrap=True).print(report_table(report))
     if out is not None:
+        from deixis.evaluation.gallery import drawn_in
         from deixis.evaluation.pages import write_page
         from deixis.evaluation.tables import write_markdown
 
         write_markdown(out.with_suffix(".md"), report)
-        write_page(out.with_suffix(".html"), report)
+        folder = out.with_name(f"{out.stem}_pictures")
+        write_page(out.with_suffix(".html"), report, drawn_in(folder) if pictures else ())
 
 
 def _opened(asked: Asked) -> Any:

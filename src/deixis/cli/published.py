@@ -45,7 +45,9 @@ def open_foreign(asked: Asked) -> Benchmark:
         judge = Judge(kept, asked.judge if web else None, model)
         set_judge = getattr(benchmark.task.counts, "use", None)
         if set_judge is None:
-            raise ConfigError(f"--judge: expected videorefer-d, got {asked.name}. Leave it out.")
+            raise ConfigError(
+                f"--judge: expected videorefer-d or muse, got {asked.name}. Leave it out."
+            )
         set_judge(judge)
     if asked.phrases is not None:
         compare_by = getattr(benchmark.task.counts, "compare_by", None)
@@ -104,6 +106,7 @@ def check(name: str, root: Path, split: str | None, quarantine: Path | None) -> 
         "name": report.name,
         "records": report.count,
         "published": report.published,
+        "recalled": report.recalled,
         "read": report.read,
         "refused": len(report.refused),
         "files_missing": report.missing,

@@ -20,6 +20,7 @@ from deixis.curation.entities import read_pictures
 from deixis.curation.records import make_records
 from deixis.curation.rules import RuleAuthor
 from deixis.curation.sets import PictureSet, Sampler
+from deixis.curation.spreading import lines_by_ray
 from deixis.errors import ConfigError, DataError
 
 AHEAD = 32  # sets that a worker may be ahead of what is written, so that memory stays flat
@@ -54,18 +55,22 @@ def make(
     author: Author | None = None,
     *,
     workers: int = 1,
+    on_ray: bool = False,
     progress: Progress | None = None,
 ) -> Mapping[str, Any]:
     """Write ``out`` (a JSON list of records) and return the balance report, which stands beside it.
 
     Args:
         author: the rules if not given; any other is asked from threads, ``workers`` at a time.
+        on_ray: whether the rules' workers are Ray's, maybe on several machines, not processes here.
         progress: is told how many sets are done, of how many.
 
     Raises:
         ConfigError: no set to make, or the beginnings of another order beside ``out``.
         DataError: no annotations, or fewer different sets than ordered.
     """
+    if on_ray and author is not None:
+        raise ConfigError("ray: expected the author rules, got another. An endpoint needs none.")
     if order.sets < 1 or workers < 1:
         raise ConfigError(
             f"sets and workers: expected 1 or more, got {order.sets} and {workers}."
@@ -79,7 +84,9 @@ def make(
         next(groups)
     with ExitStack() as stack:
         lines = _mapped(who, groups, workers if author else 1, stack)
-        if author is None and workers > 1:
+        if on_ray:
+            lines = lines_by_ray(order, _chunks(groups), workers)
+        elif author is None and workers > 1:
             lines = _in_processes(order, groups, workers, stack)
         for line in lines:
             partial.append(line)
@@ -220,17 +227,23 @@ def _ahead(
         yield waiting.popleft().result()
 
 
-_HERE: dict[str, Any] = {}  # what a worker process has opened
+def prepared(order: Order) -> Callable[[Sequence[int]], list[Line]]:
+    """Open the sources of an order, and return what writes the lines of sets by number."""
+    found = read_pictures(order.root, order.split)
+    sampler = Sampler(found.pictures, order.seed, fewest=order.fewest, most=order.most)
+    author = RuleAuthor(order.seed)
+    return lambda numbers: [make_line(author, sampler.draw(number)) for number in numbers]
+
+
+_HERE: dict[str, Callable[[Sequence[int]], list[Line]]] = {}  # what a worker process has opened
 
 
 def _prepare(order: Order) -> None:
-    found = read_pictures(order.root, order.split)
-    _HERE["sampler"] = Sampler(found.pictures, order.seed, fewest=order.fewest, most=order.most)
-    _HERE["author"] = RuleAuthor(order.seed)
+    _HERE["lines"] = prepared(order)
 
 
 def _lines_of(numbers: Sequence[int]) -> list[Line]:
-    return [make_line(_HERE["author"], _HERE["sampler"].draw(number)) for number in numbers]
+    return _HERE["lines"](numbers)
 
 
 def _finish(partial: Partial, out: Path) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from typing import Any
 from deixis.data.annotations.coco import read_json
 from deixis.data.annotations.rows import LazySamples, field
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation import counting
+from deixis.evaluation import counting, counting_muse
 from deixis.evaluation.benchmarks import Benchmark, open_benchmark
 from deixis.metrics.bootstrap import differences, from_sums
 from deixis.metrics.protocols import find_protocol
 from deixis.metrics.sums import Tally
 
 SHOWN = 10  # samples that changed most
-TOGETHER = {"muse": counting.Questions, "pixelqa": counting.PointedVolumes}  # more than sums
+TOGETHER = {"muse": counting_muse.Questions, "pixelqa": counting.PointedVolumes}  # more than sums
 NOTHING = LazySamples("", (), lambda row: row)
 
 
@@ -98,7 +98,7 @@ def _result_of(configuration: Mapping[str, Any]) -> Any:
     if "metric" not in configuration:
         return Tally.result
     metric, name = configuration["metric"], configuration["protocol"]
-    name = {"grec": "grefcoco", "grec-clean": "clean"}.get(name, name)
+    name = {"grec": "grefcoco", "grec-clean": "clean", "unipixel-multi": "unipixel"}.get(name, name)
     if metric in TOGETHER:
         return TOGETHER[metric](NOTHING, metric, name).result
     return find_protocol(metric, name)[1].result

@@ -168,41 +168,6 @@ class Robust(Counting):
         return self.protocol.measure(true, grey, self.samples.more(index), kind)
 
 
-class Questions(Counting):
-    """MUSE: the questions of an image weigh together."""
-
-    def __init__(self, samples: LazySamples, metric: str, protocol: str) -> None:
-        super().__init__(samples, metric, protocol)
-        self.wants_logits = not self.clean
-        if not self.clean:
-            self.notes = {"logits": f"of masks: {LOGIT:g} inside, {-LOGIT:g} outside"}
-
-    def measure(self, index: int, sample: Sample, predicted: GroundedAnswer) -> Tally:
-        """Return the tally of a sample."""
-        from deixis.metrics.images import muse
-
-        true = (self.samples.labels(index) == 1).astype(np.uint8)
-        if self.clean:
-            logits = logits_of(masks_of(predicted, true.shape[1:]))
-            return self.protocol.measure(logits, self.samples.labels(index))
-        if predicted.logits is None:
-            logits = logits_of(in_place(masks_of(predicted, true.shape[1:]), predicted))
-        else:
-            own = [one.whole() for one in predicted.logits]
-            logits = np.stack(own) if own else np.zeros((0, *true.shape[1:]), dtype=np.float32)
-        tally = self.protocol.measure([muse.compare(logits, true)], 0)
-        image = sample.id.split("/")[0]
-        return tally + Tally.of([(f"image/{image}", len(logits), len(true))], samples=0)
-
-    def result(self, tally: Tally) -> dict[str, float]:
-        """Return the figures: an image weighs the larger of its predictions and targets."""
-        if self.clean:
-            return self.protocol.result(tally)
-        images = [name for name in tally.sums if name.startswith("image/")]
-        weight = sum(max(int(tally.top(n)), tally.bottom(n)) for n in images)
-        return self.protocol.result(tally + Tally.of([("giou", 0, weight)], samples=0))
-
-
 class Choices(Counting):
     """Multiple choice: the option that the words name."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.samples import Sample
 
+SIDES = ("worst", "best")
 Kept = tuple[float, int, GroundedAnswer]  # (score, index of the sample, predicted answer)
 
 
@@ -30,9 +31,8 @@ class Gallery:
         from deixis.viz.overlay import contact_sheet
 
         folder.mkdir(parents=True, exist_ok=True)
-        for side in ("worst", "best"):
-            for old in folder.glob(f"{side}_*.png"):  # of an earlier run with more pictures
-                old.unlink()
+        for old in drawn_in(folder):  # by an earlier run with more pictures
+            old.unlink()
         paths = []
         for side, kept in (("worst", self.worst), ("best", self.best)):
             for rank, (score, index, answer) in enumerate(kept, start=1):
@@ -45,3 +45,8 @@ class Gallery:
                 paths.append(folder / f"{side}_{rank:02d}.png")
                 sheet.save(paths[-1])
         return paths
+
+
+def drawn_in(folder: Path) -> list[Path]:
+    """Return the pictures of cases in a folder, the worst first."""
+    return [path for side in SIDES for path in sorted(folder.glob(f"{side}_*.png"))]

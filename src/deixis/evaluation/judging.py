@@ -1,8 +1,9 @@
-"""A judge for descriptions: any endpoint that speaks as OpenAI's does, its words kept for replay.
+"""A judge of words: any endpoint that speaks as OpenAI's does, its words kept for replay.
 
-VideoRefer-Bench-D is scored by GPT-4o in its paper; another judge's figures are not comparable,
-and the report says who judged. Every prompt and reply is a line of a file; what is there already
-is not asked again, so a run can be repeated without the endpoint.
+VideoRefer-Bench-D is scored by GPT-4o in its paper, and so are the words of answers to MUSE;
+another judge's figures are not comparable, and the report says who judged. Every prompt and reply
+is a line of a file; what is there already is not asked again, so a run can be repeated without the
+endpoint.
 """
 
 import json
@@ -62,24 +63,33 @@ class Judge:
         """
         if not said.strip():
             return None
-        prompt = f"Correct description:\n{true}\n\nDescription to score:\n{said}"
-        key = blake2b(f"{self.model}\n{SYSTEM}\n{prompt}".encode(), digest_size=16).hexdigest()
+        return self.say(
+            SYSTEM, f"Correct description:\n{true}\n\nDescription to score:\n{said}"
+        )
+
+    def say(self, system: str, prompt: str) -> str:
+        """Return the reply to a prompt under some instructions; the same twice is asked once.
+
+        Raises:
+            DataError: the endpoint does not answer as expected, or there is none to ask.
+        """
+        key = blake2b(f"{self.model}\n{system}\n{prompt}".encode(), digest_size=16).hexdigest()
         if key not in self._said:
-            reply = self._fetch(prompt)
-            row = {"key": key, "model": self.model, "system": SYSTEM, "prompt": prompt}
+            reply = self._fetch(system, prompt)
+            row = {"key": key, "model": self.model, "system": system, "prompt": prompt}
             self.kept.parent.mkdir(parents=True, exist_ok=True)
             with self.kept.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({**row, "reply": reply}) + "\n")
             self._said[key] = reply
         return self._said[key]
 
-    def _fetch(self, prompt: str) -> str:
+    def _fetch(self, system: str, prompt: str) -> str:
         if self.address is None:
             raise DataError(
                 f"{self.kept}: expected a judgement of every description, got one that is not "
                 f"there. Give the address of the judge."
             )
-        messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": prompt}]
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
         body = json.dumps({"model": self.model, "temperature": 0, "messages": messages}).encode()
         head = {"Content-Type": "application/json"}
         if key := os.environ.get("OPENAI_API_KEY"):

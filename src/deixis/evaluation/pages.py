@@ -1,5 +1,6 @@
 """A report as one HTML page without any other file: figures, a histogram, a curve, worst cases."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -19,8 +20,8 @@ padding:.25rem .75rem;text-align:left}td.n{text-align:right;font-variant-numeric
 figure{display:inline-block;margin:0 1.5rem 1rem 0}figcaption{color:#57606a;font-size:13px}"""
 
 
-def page(report: Mapping[str, Any]) -> str:
-    """Return a report as HTML."""
+def page(report: Mapping[str, Any], pictures: Sequence[Path] = ()) -> str:
+    """Return a report as HTML; ``pictures`` (PNG) of worst and best cases become part of it."""
     setting = report["configuration"]
     title = escape(f"{setting['model']} on {setting['benchmark']}")
     scores = np.array([case["score"] for case in report["cases"]], dtype=np.float64)
@@ -30,13 +31,24 @@ def page(report: Mapping[str, Any]) -> str:
         parts += [f"<h2>{escape(name)}</h2>", table(rows)]
     parts += ["<h2>Scores of samples</h2>", _histogram(scores, top), _curve(scores, top)]
     parts += ["<h2>Worst cases</h2>", _worst(report["cases"])]
+    parts += [_drawn(path) for path in sorted(pictures, key=lambda p: (p.stem[0] == "b", p.stem))]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>'
 
 
-def write_page(path: Path, report: Mapping[str, Any]) -> None:
+def write_page(path: Path, report: Mapping[str, Any], pictures: Sequence[Path] = ()) -> None:
     """Write a report's page, whole or not at all."""
-    write_whole(path, page(report))
+    write_whole(path, page(report, pictures))
+
+
+def _drawn(path: Path) -> str:
+    """Return a picture of a case as a figure; its name says whether it is a worst or a best one."""
+    text = b64encode(path.read_bytes()).decode("ascii")
+    name = path.stem.replace("_", " ")
+    return (
+        f'<figure><img alt="{name}" style="max-width:100%" src="data:image/png;base64,{text}">'
+        f"<figcaption>{name}</figcaption></figure>"
+    )
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

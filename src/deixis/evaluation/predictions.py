@@ -1,8 +1,9 @@
 """Predictions of other systems, read as answers: JSONL, COCO results, GLaMM's folder, PNG folders.
 
 Which of them a path holds is seen from what it is: a ``.jsonl`` file, a ``.json`` file, a folder
-of JSON, or a folder (or zip) of ``VIDEO/EXPRESSION/FRAME.png`` as MeViS, Ref-YouTube-VOS and
-Ref-DAVIS17 are handed in. An answer belongs to the sample of its id.
+of JSON, or a folder (or zip) of ``VIDEO/EXPRESSION/FRAME.png`` as MeViS and Ref-YouTube-VOS are
+handed in, or of ``anno_0/VIDEO/FRAME.png`` to ``anno_3`` as for DAVIS's own evaluation of
+Ref-DAVIS17. An answer belongs to the sample of its id.
 """
 
 import json
@@ -22,11 +23,13 @@ from deixis.evaluation.counting import MISSING
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
+from deixis.structures.numbering import ordinal
 from deixis.structures.pictures import refusing
 from deixis.structures.samples import Sample
 from deixis.structures.wire import answer_from_json
 
 Read = Callable[[Sample], GroundedAnswer | None]
+ANNOTATOR, ANNOTATORS = "anno_", 4  # folders of DAVIS's layout
 LISTED = {"id", "index", "error"}  # what a line has besides the answer
 
 
@@ -159,24 +162,48 @@ def _captioned(
 def _pictures(root: Any) -> Read:
     """Read ``VIDEO/EXPRESSION/FRAME.png``: whatever is not 0 is the target."""
 
+    if root.joinpath(f"{ANNOTATOR}0").is_dir():
+        return _annotators(root)
+
     def read(sample: Sample) -> GroundedAnswer | None:
-        folder = root.joinpath(*sample.id.split("/"))
-        if not folder.is_dir():
-            return None
-        masks = {}
-        for index, frame in enumerate(sample.images):
-            place = folder.joinpath(f"{Path(frame.name).stem}.png")
-            if not place.exists():
-                raise DataError(f"{place}: expected a picture of every frame, got none.")
-            mask = _picture(place, sample.images[index].size)
-            if mask.area:
-                masks[index] = mask
-        return _naming([Target(phrase="it", masks=masks)] if masks else [])
+        return _frames(root.joinpath(*sample.id.split("/")), sample)
 
     return read
 
 
-def _picture(place: Any, size: tuple[int, int]) -> Mask:
+def _annotators(root: Any) -> Read:
+    """Read ``anno_A/VIDEO/FRAME.png``, in which object k is k: every object has four expressions
+    in a row, one of each annotator. (As the code of referring models writes it; recalled.)"""
+
+    def read(sample: Sample) -> GroundedAnswer | None:
+        video, _, key = sample.id.rpartition("/")
+        if not key.isdecimal():
+            raise DataError(
+                f"{root}: expected expressions with numbers, as Ref-DAVIS17 has, got {sample.id}."
+            )
+        number, annotator = divmod(int(key), ANNOTATORS)
+        folder = root.joinpath(f"{ANNOTATOR}{annotator}", *video.split("/"))
+        return _frames(folder, sample, ordinal(number))
+
+    return read
+
+
+def _frames(folder: Any, sample: Sample, value: int | None = None) -> GroundedAnswer | None:
+    """Return what the pictures of a clip show: pixels of a value, or whatever is not 0."""
+    if not folder.is_dir():
+        return None
+    masks = {}
+    for index, frame in enumerate(sample.images):
+        place = folder.joinpath(f"{Path(frame.name).stem}.png")
+        if not place.exists():
+            raise DataError(f"{place}: expected a picture of every frame, got none.")
+        mask = _picture(place, sample.images[index].size, value)
+        if mask.area:
+            masks[index] = mask
+    return _naming([Target(phrase="it", masks=masks)] if masks else [])
+
+
+def _picture(place: Any, size: tuple[int, int], value: int | None) -> Mask:
     from PIL import Image
 
     with refusing(str(place)), Image.open(BytesIO(place.read_bytes())) as image:
@@ -186,7 +213,8 @@ def _picture(place: Any, size: tuple[int, int]) -> Mask:
             f"{place}: expected {size} pixels (height, width), got {values.shape[:2]}. "
             f"Check that the predictions belong to this data set."
         )
-    return Mask((values if values.ndim == 2 else values.max(2)) > 0)
+    values = values if values.ndim == 2 else values.max(2)
+    return Mask(values > 0 if value is None else values == value)
 
 
 def _mask(rle: Any, images: ImageSet, where: str) -> Mask:

@@ -16,7 +16,7 @@ from deixis.data.checking import check, write_refused
 from deixis.data.clips.regions import open_regions
 from deixis.data.images.reasoning import open_reason_seg
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation import asking, counting, counting_sets
+from deixis.evaluation import asking, counting, counting_muse, counting_sets
 from deixis.evaluation.asking import Asking
 from deixis.evaluation.benchmarks import Benchmark, Task
 from deixis.evaluation.counting import Counting
@@ -92,9 +92,22 @@ EXPRESSIONS = _ways(
 CHOICES = _ways("choices", counting.Choices, "unipixel")
 
 
-def _sampled(file: str, prompt: str) -> Opener:
+def _sampled(file: str, prompt: str, *, every_frame: bool = False) -> Opener:
     """Open questions about regions as UniPixel does, over 16 of the annotated frames."""
-    return lambda root, split: open_regions(root, file, prompt=prompt, frames=SAMPLED)
+    return lambda root, split: open_regions(
+        root, file, prompt=prompt, every_frame=every_frame, frames=SAMPLED
+    )
+
+
+def _regions(*, every_frame: bool) -> Way:
+    """Return UniPixel's way with VideoRefer-Bench-Q: masks of the prompt frame, or of all."""
+    return Way(
+        metric="choices",
+        protocol="unipixel",
+        count=counting.Choices,
+        open=_sampled(REGIONS, "region", every_frame=every_frame),
+        asking=asking.UNIPIXEL_REGIONS,
+    )
 
 
 def _pixelqa(prompt: str) -> dict[str, Way]:
@@ -122,7 +135,7 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
     "multi-refcoco+": MULTI,
     "multi-refcocog": MULTI,
     "reason_seg": REASON_SEG,
-    "muse": _ways("muse", counting.Questions, "pixellm", pixellm=asking.PIXELLM_MUSE),
+    "muse": _ways("muse", counting_muse.Questions, "pixellm", pixellm=asking.PIXELLM_MUSE),
     "grandf": _ways("gcg", counting_sets.GroundedCaptions, "glamm"),
     "mevis": EXPRESSIONS,
     "revos": _ways("revos", counting.Robust, "visa"),
@@ -136,13 +149,8 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
     "videorefer-q": {
         "videorefer": Way(metric="choices", protocol="videorefer", count=counting.Choices),
         **CHOICES,
-        "unipixel": Way(
-            metric="choices",
-            protocol="unipixel",
-            count=counting.Choices,
-            open=_sampled(REGIONS, "region"),
-            asking=asking.UNIPIXEL_REGIONS,
-        ),
+        "unipixel": _regions(every_frame=False),
+        "unipixel-multi": _regions(every_frame=True),
     },
     "pixelqa-point": _pixelqa("point"),
     "pixelqa-box": _pixelqa("box"),

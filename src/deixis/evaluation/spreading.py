@@ -4,18 +4,14 @@ Every worker opens the model for itself and answers whole batches, the same ones
 process would make; the questions travel as paths, so all machines must see the data in one place.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from deixis.errors import ConfigError
-from deixis.extras import require
+from deixis.extras import start_ray
 from deixis.reasoning.given import Given
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.samples import Sample
-
-STORE = 2**28  # bytes that Ray may keep objects in, where we start it: questions and answers
-ADDRESS = "RAY_ADDRESS"  # of a cluster that runs already; without it Ray starts on this machine
 
 
 class Spread:
@@ -35,23 +31,10 @@ class Spread:
     def __init__(
         self, load: Callable[[], Any], *, workers: int, batch_size: int, on_gpu: bool = False
     ) -> None:
-        require("ray", extra="scale")
         if workers < 1:
             raise ConfigError(f"workers: expected at least 1, got {workers}. Ask for more.")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray
-
+        ray, self._ours = start_ray(workers)
         self._ray = ray
-        self._ours = not ray.is_initialized()
-        if self._ours:
-            here = {} if ADDRESS in os.environ else {"object_store_memory": STORE}
-            ray.init(
-                include_dashboard=None if ADDRESS in os.environ else False,
-                log_to_driver=False,
-                logging_level="error",
-                num_cpus=None if ADDRESS in os.environ else workers,
-                **here,
-            )
         needs = {"num_gpus": 1} if on_gpu else {"num_cpus": 1}
         make = ray.remote(**needs)(Worker)
         self._workers = [make.remote(load) for _ in range(workers)]

@@ -226,7 +226,23 @@ def families(make_tiny, make_pixellm):
         "deixis": Reasoner(*make_tiny(), name="deixis"),
         "pixellm": Reasoner(*make_pixellm(), name="pixellm"),
         "unipixel": Reasoner(*random_parts(), name="unipixel"),
+        "prima": Reasoner(*random_prima(), name="prima"),
     }
+
+
+def random_prima():
+    """Return a tiny PRIMA of random weights."""
+    import torch
+
+    from deixis.models.prima import PrimaModel, prima_tiny
+    from deixis.processing.prima import PrimaProcessor
+
+    config = prima_tiny()
+    config.most_answer = 8
+    processor = PrimaProcessor.from_texts(config, ["Where is the red cup? The red cup."] * 3)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return PrimaModel(config).eval(), processor
 
 
 CLIPS = {
@@ -236,12 +252,12 @@ CLIPS = {
 }
 
 
-@pytest.mark.parametrize("family", ["deixis", "pixellm", "unipixel"])
+@pytest.mark.parametrize("family", ["deixis", "pixellm", "unipixel", "prima"])
 def test_tiny_models_go_through_every_reader_and_metric(root, families, family):
     reasoner = families[family]
     for name, ways in WAYS.items():
-        if name in CLIPS and family == "pixellm":
-            continue  # it looks at one picture
+        if name in CLIPS and family in {"pixellm", "prima"}:
+            continue  # they look at pictures
         if name == "video_mme" and not list(root.glob("*.parquet")):
             continue  # without pyarrow there is no such file
         published = next(iter(ways))

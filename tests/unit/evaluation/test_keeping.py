@@ -98,8 +98,11 @@ def endpoint():
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            seen.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            body = json.dumps({"choices": [{"message": {"content": REPLY}}]}).encode()
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.append(asked)
+            names = "brackets" in asked["messages"][0]["content"]
+            said = "1: yes\n2: no" if names else REPLY
+            body = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
@@ -133,3 +136,25 @@ def test_a_judge_is_asked_once_and_replayed(root, tmp_path, endpoint):
         Judge(kept)
     with pytest.raises(ConfigError, match="expected an address that starts with http"):
         Judge(kept, "ftp://x")
+
+
+def test_a_judge_of_names_voids_matches_whose_words_do_not_fit(root, tmp_path, endpoint):
+    address, seen = endpoint
+    benchmark = open_published("muse", root)
+    benchmark.task.counts.use(Judge(tmp_path / "said.jsonl", address))
+    report = evaluate(make_baseline("oracle", benchmark), benchmark)
+    prompt = seen[0]["messages"][1]["content"]
+    answer = benchmark.samples[0].answer
+    for number, target in enumerate(answer.targets, start=1):
+        box = ", ".join(map(str, target.masks[0].box))
+        assert f"{target.phrase} ({number}: {target.phrase} [{box}])" in prompt
+    metrics = report["metrics"]
+    assert metrics["fit"] == 0.5
+    assert metrics["giou"] == pytest.approx(1, abs=1e-4)
+    assert metrics["giou_judged"] == pytest.approx(0.5, abs=1e-4)
+    areas = [target.masks[0].area for target in answer.targets]
+    assert metrics["ciou_judged"] == pytest.approx(areas[0] / sum(areas), abs=1e-6)
+    assert "our reading of an unpublished step" in report["configuration"]["judge"]
+    clean = open_published("muse", root, protocol="clean")
+    with pytest.raises(ConfigError, match="expected the published protocol of muse"):
+        clean.task.counts.use(Judge(tmp_path / "said.jsonl", address))

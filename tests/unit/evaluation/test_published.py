@@ -135,8 +135,9 @@ def test_a_report_says_its_protocol_and_how_sure_its_figures_are(root):
     low, high = report["intervals"]["j"]
     assert (low, high) == (0, 0.5)
     written = markdown(report)
-    assert "## Published (jf, in percent; not measured here)" in written
+    assert "## Published (in percent; not measured here)" in written
     assert "| UniPixel-3B | 74.2 | U |" in written
+    assert "| system | jf | read in |" in written
 
 
 def test_the_wrong_name_split_or_protocol_is_said(root):
@@ -169,6 +170,21 @@ def test_pictures_as_handed_in_are_scored_and_missing_ones_count_nothing(root, t
     next((tmp_path / "in/v/0").iterdir()).unlink()
     with pytest.raises(DataError, match=r"png: expected a picture of every frame, got none"):
         evaluate(Predictions(tmp_path / "in"), benchmark)
+
+
+def test_pictures_in_the_layout_of_davis_are_scored(root, tmp_path):
+    benchmark = open_published("ref_davis17", root)
+    for sample in benchmark.samples:  # v/0 and v/1: object 1 in the words of two annotators
+        video, key = sample.id.split("/")
+        for index, frame in enumerate(sample.images):
+            mask = sample.answer.targets[0].masks.get(index)
+            values = np.full(frame.size, 2, np.uint8)  # another object everywhere else
+            if mask is not None:
+                values[mask.pixels] = 1
+            path = tmp_path / f"anno_{key}" / video / f"{Path(frame.name).stem}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(path)
+    assert evaluate(Predictions(tmp_path), benchmark)["metrics"]["jf"] == 1
 
 
 def test_lines_results_and_captions_of_other_systems_are_scored(root, tmp_path):
@@ -272,7 +288,8 @@ def test_the_commands_score_compare_and_check(root, tmp_path):
     run, place = CliRunner(), ["--root", str(root)]
     out = tmp_path / "report.json"
     said = run.invoke(
-        app, ["eval", "mevis", *place, "--baseline", "oracle", "--out", str(out)]
+        app,
+        ["eval", "mevis", *place, "--baseline", "oracle", "--out", str(out), "--pictures", "1"],
     )
     assert said.exit_code == 0, said.output
     assert json.loads(out.read_text())["metrics"]["jf"] == 1
@@ -280,6 +297,7 @@ def test_the_commands_score_compare_and_check(root, tmp_path):
     page = out.with_suffix(".html").read_text()
     assert "<svg" in page
     assert "<td class=\"t\">v/0</td>" in page
+    assert re.findall('<img alt="([^"]+)"', page) == ["worst 01", "best 01"]
     said = run.invoke(app, ["eval", "--compare", str(out), str(out)])
     assert json.loads(said.output)["figures"]["jf"]["difference"] == 0
     said = run.invoke(app, ["data", "check", "refcoco", *place])

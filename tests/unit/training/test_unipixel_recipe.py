@@ -3,24 +3,30 @@
 import pytest
 import torch
 
-from deixis.errors import ConfigError, WeightsError
+from deixis.config import Start
+from deixis.errors import ConfigError
 from deixis.models.unipixel import UniPixelModel
 from deixis.models.unipixel_config import unipixel_tiny
 from deixis.models.unipixel_keys import BUFFERS, our_name
+from deixis.training.optimizing import freeze
 from deixis.training.unipixel_recipe import (
     STAGES,
-    prepare_stage,
+    add_published_adapters,
+    check_published_parts,
     published_parts,
-    stage_tensors,
-    take_stage,
+    take_over_whole,
 )
 
 
-def made(seed=0, *, tied=False):
+def made(seed=0, *, tied=False, adapters=False):
     config = unipixel_tiny()
     config.tie_word_embeddings = tied
     torch.manual_seed(seed)
-    return UniPixelModel(config)
+    model = UniPixelModel(config)
+    if adapters:
+        pytest.importorskip("peft")
+        add_published_adapters(model)
+    return model
 
 
 def theirs(*prefixes):
@@ -38,7 +44,7 @@ THIRD = (
 
 @pytest.mark.parametrize(("stage", "parts"), [("pointing", FIRST), ("drawing", ("seg_head.",))])
 def test_early_stages_train_their_published_parts_and_nothing_else(stage, parts):
-    learns = prepare_stage(made(), stage)
+    learns = freeze(made(), published_parts(stage, tied=False))
     wanted = {name for name, _ in made().named_parameters() if name.startswith(parts)}
     assert set(learns) == wanted
     assert {name.split(".")[0] for name in wanted} == {part.split(".")[0] for part in parts}
@@ -46,9 +52,9 @@ def test_early_stages_train_their_published_parts_and_nothing_else(stage, parts)
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_the_last_stage_trains_its_published_parts_and_adapters(tied):
-    pytest.importorskip("peft")
-    model = made(tied=tied)
-    learns = prepare_stage(model, "whole")
+    model = made(tied=tied, adapters=True)
+    learns = freeze(model, published_parts("whole", tied=tied))
+    check_published_parts(model, "whole")
     adapters = {name for name in learns if ".lora_" in name}
     plain = {name for name, _ in made(tied=tied).named_parameters() if name.startswith(THIRD)}
     assert set(learns) - adapters == plain
@@ -61,32 +67,45 @@ def test_the_last_stage_trains_its_published_parts_and_adapters(tied):
     assert 0.25 * STAGES["whole"].optimizer.lr == pytest.approx(5e-6)
 
 
-def test_what_a_stage_learned_means_the_same_in_the_next():
-    first, second = made(0), made(1)
-    prepare_stage(first, "pointing")
+def test_other_parts_than_the_published_ones_are_refused_by_name():
+    model = made()
+    freeze(model, published_parts("drawing", tied=False))
+    model.regions.project[0].bias.requires_grad_(True)
+    with pytest.raises(ConfigError, match=r"got 6, regions\.project\.0\.bias learning too"):
+        check_published_parts(model, "drawing")
+    model.regions.project[0].bias.requires_grad_(False)
+    model.seg_head[1].bias.requires_grad_(False)
+    with pytest.raises(ConfigError, match=r'stage "drawing" to learn, got 4, seg_head\.1\.bias fr'):
+        check_published_parts(model, "drawing")
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """A model whose prompts have learned, as a folder."""
+    model = made(0)
+    with torch.no_grad():
+        for weight in model.prompting.parameters():
+            weight.add_(torch.randn_like(weight))
+    model.save_pretrained(tmp_path / "pointing")
+    return model, tmp_path / "pointing"
+
+
+def test_what_a_stage_learned_means_the_same_where_another_begins_with_it(earlier):
+    first, folder = earlier
+    second = made(1)
     asked = torch.rand(2, 2, 2) * 60, torch.tensor([True, False]), torch.tensor([0.2, 0.9])
     with torch.no_grad():
-        for weight in first.prompting.parameters():
-            weight.add_(torch.randn_like(weight))
-    kept = stage_tensors(first, "pointing")
-    second.prompting.codes.load_state_dict(first.prompting.codes.state_dict())  # as both begin
-    take_stage(second, kept, "stage 1")
-    with torch.no_grad():
+        assert not torch.equal(first.prompting(*asked), second.prompting(*asked))
+        take_over_whole(second, Start(model=str(folder), take=("prompting.*",)))
         assert torch.equal(first.prompting(*asked), second.prompting(*asked))
-    for name in BUFFERS:
+    for name in BUFFERS[1:]:
         assert torch.equal(first.state_dict()[name], second.state_dict()[name])
 
 
-def test_a_stage_without_its_random_matrices_is_refused():
-    model = made()
-    prepare_stage(model, "drawing")
-    kept = stage_tensors(model, "drawing")
-    published = {name: tensor for name, tensor in kept.items() if name not in BUFFERS}
-    with pytest.raises(WeightsError, match="stage 2: expected the random matrices of prompts"):
-        take_stage(model, published, "stage 2")
-    kept["seg_head.1.bias"] = torch.zeros(7)
-    with pytest.raises(WeightsError, match=r"got seg_head\.1\.bias of shape \(7,\) where it has"):
-        take_stage(model, kept, "stage 2")
+@pytest.mark.parametrize("take", ["prompting.p*", "seg_head.*", "tracker.mem*"])
+def test_what_was_learned_around_random_matrices_is_not_taken_without_them(earlier, take):
+    with pytest.raises(ConfigError, match=r"expected the random matrices around which .* got none"):
+        take_over_whole(made(1), Start(model=str(earlier[1]), take=(take,)))
 
 
 def test_an_unknown_stage_is_named_with_those_there_are():

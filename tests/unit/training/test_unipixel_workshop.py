@@ -1,0 +1,234 @@
+"""UniPixel's runs: bases, then lessons, then the published stages with exactly their parts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from toy import curve
+
+from deixis.config import load_run
+from deixis.errors import ConfigError
+from deixis.evaluation.benchmarks import open_benchmark
+from deixis.models.unipixel import PRESETS, UniPixelModel
+from deixis.models.unipixel_config import unipixel_tiny
+from deixis.models.unipixel_keys import BUFFERS
+from deixis.processing.unipixel import UniPixelProcessor
+from deixis.reasoning.reasoner import load
+from deixis.scenes.questions import make_sample, make_scene
+from deixis.scenes.world import WorldKey
+from deixis.training.optimizing import freeze
+from deixis.training.recipes import make_config
+from deixis.training.trainer import train, workshop_of
+from deixis.training.unipixel_recipe import add_published_adapters, published_parts
+from deixis.training.unipixel_stages import BasesObjective, Teaching, UniPixelObjective
+from deixis.training.unipixel_workshop import makes, unipixel_workshop
+
+pytest.importorskip("peft")
+RECIPE = Path(__file__).parents[3] / "runs" / "unipixel_tiny.yaml"
+PARTS = {
+    "pointing": "[prompting.point.*, prompting.box.*, prompting.project.*,"
+    " prompting.clock_kind.*, prompting.time.*]",
+    "drawing": "[seg_head.*]",
+    "whole": "['language.*.lora_?.*', 'vision.*.lora_?.*', language.embed_tokens.*, lm_head.*,"
+    " prompting.*, regions.*, seg_head.*, {name: tracker.*, lr_factor: 0.25}]",
+}
+HEAD = "name: small\nmodel: {model}\nseed: 3\nstages:\n"
+STAGE = (
+    "  - {{name: {name}, objective: {objective}, steps: 2, batch: 1, questions: 2,\n"
+    "     data: [{{task: {task}}}], train: {train}, precision: fp32, log_every: 1,\n"
+    "     save_every: 1, optimizer: {{lr: 1e-2, warmup: 0}}}}\n"
+)
+
+
+def small_model(seed):
+    config = unipixel_tiny()
+    samples = [make_sample("train", task, 3, 0) for task in ("pixelqa", "clip", "refer")]
+    texts = [text for s in samples for text in (s.question.text, s.answer.text)]
+    processor = UniPixelProcessor.from_texts(config, texts)
+    torch.manual_seed(seed)
+    return UniPixelModel(config), processor
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny UniPixel with random weights, as a model folder."""
+    path = tmp_path_factory.mktemp("unipixel") / "model"
+    model, processor = small_model(2)
+    model.save_pretrained(path)
+    processor.save_pretrained(path)
+    return path
+
+
+def run_file(path, folder, *stages):
+    known = {"bases": ("refer", "[vision.*, tracker.*, teaching.*]")}
+    known |= {name: ("clip", parts) for name, parts in PARTS.items()}
+    text = HEAD.format(model=folder)
+    for name in stages:
+        task, parts = known[name]
+        text += STAGE.format(name=name, objective=name, task=task, train=parts)
+    path.write_text(text)
+    return path
+
+
+def test_the_recipe_has_eight_million_weights_and_its_stages_their_published_parts():
+    run = load_run(RECIPE)
+    config = make_config(run.model, run.model_overrides, PRESETS)
+    with torch.device("meta"):
+        model = UniPixelModel(config)
+        assert sum(weight.numel() for weight in model.parameters()) <= 8_000_000
+        add_published_adapters(model)
+        model.teaching = Teaching(config)
+    see, speak, *published = run.stages
+    assert {name.split(".")[0] for name in freeze(model, see.train)} == {
+        *("vision", "tracker", "teaching")
+    }
+    everything = freeze(model, speak.train)
+    rest = {n for n, _ in model.named_parameters() if "lora" not in n and "teaching" not in n}
+    assert set(everything) == rest
+    assert [stage.name for stage in published] == ["pointing", "drawing", "whole"]
+    for stage in published:
+        assert stage.objective == stage.name
+        theirs = freeze(model, published_parts(stage.name, tied=False))
+        assert freeze(model, stage.train) == theirs
+    assert {"clip", "pixelqa", "region"} <= {s.task for one in run.stages for s in one.data}
+    assert set(published[-1].judge.tasks) >= {"clip", "pixelqa"}
+
+
+def test_a_run_goes_through_all_stages_and_leaves_a_model_that_answers(folder, tmp_path):
+    file = run_file(tmp_path / "run.yaml", folder, "bases", "pointing", "drawing", "whole")
+    out = train([file], out=tmp_path / "out")
+    names = load(out / "last").model.state_dict().keys()
+    assert names == small_model(0)[0].state_dict().keys()
+    (asked,) = open_benchmark("pixelqa", count=1, split="val").samples
+    assert load(out / "last").answer_batch([asked.without_answer()])
+    kept = [
+        load_file(sorted((out / name).glob("checkpoint-*"))[-1] / "model.safetensors")
+        for name in ("pointing", "drawing", "whole")
+    ]
+    before = load_file(folder / "model.safetensors")
+    for name in BUFFERS:  # every stage's checkpoint carries them, as it found them
+        assert all(torch.equal(one[name], before[name]) for one in kept)
+    moved = {n.split(".")[0] for n in kept[1] if not torch.equal(kept[0][n], kept[1][n])}
+    assert moved == {"seg_head"}
+    learned = {n.split(".")[0] for n in kept[2] if not torch.equal(kept[1][n], kept[2][n])}
+    assert learned <= {*("language", "vision", "lm_head", "prompting", "regions"),
+                       *("seg_head", "tracker")}  # fmt: skip
+    assert torch.equal(kept[1]["seg_head.1.bias"], load_before(out, "whole")["seg_head.1.bias"])
+
+
+def load_before(out, stage):
+    """What a stage began with: the last checkpoint of the one before it."""
+    order = ["pointing", "drawing", "whole"]
+    earlier = order[order.index(stage) - 1]
+    return load_file(sorted((out / earlier).glob("checkpoint-*"))[-1] / "model.safetensors")
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_curve_and_weights(folder, tmp_path):
+    file = run_file(tmp_path / "run.yaml", folder, "drawing", "whole")
+    through = train([file], out=tmp_path / "through")
+    plain, calls = unipixel_workshop(), []
+
+    def cut(kind):
+        def made(processor):
+            objective = plain.objectives[kind](processor)
+            collate = objective.collate
+
+            def counted(scenes):
+                calls.append(kind)
+                if len(calls) == 4:
+                    raise KeyboardInterrupt
+                return collate(scenes)
+
+            objective.collate = counted
+            return objective
+
+        return made
+
+    killed = replace(plain, objectives={kind: cut(kind) for kind in ("drawing", "whole")})
+    with pytest.raises(KeyboardInterrupt):
+        train([file], out=tmp_path / "resumed", workshop=killed)
+    resumed = train([file], out=tmp_path / "resumed")
+    assert curve(resumed) == curve(through)
+    own, other = (load_file(f / "last" / "model.safetensors") for f in (through, resumed))
+    assert all(torch.equal(own[name], other[name]) for name in own)
+
+
+def test_a_stage_with_other_parts_is_refused_when_it_begins(folder, tmp_path):
+    file = run_file(tmp_path / "run.yaml", folder, "drawing")
+    file.write_text(file.read_text().replace("[seg_head.*]", "[seg_head.*, regions.*]"))
+    with pytest.raises(ConfigError, match=r'published stage "drawing" to learn, .* learning too'):
+        train([file], out=tmp_path / "out")
+
+
+def fall(objective, batch, model, steps, rate):
+    """Learn one batch; the parts of the loss at first and at last."""
+    optimizer, seen = torch.optim.AdamW(model.parameters(), lr=rate), []
+    for _ in range(steps + 1):
+        parts = objective(model, batch)
+        seen.append({name: part.item() for name, part in parts.items()})
+        optimizer.zero_grad()
+        sum(parts.values()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return seen[0], seen[-1]
+
+
+def scenes_of(*tasks):
+    keys = [WorldKey(split="train", task=task, seed=3, index=0) for task in tasks]
+    return [make_scene(key, questions=2) for key in keys]
+
+
+def test_bases_are_taught_to_both_encoders_and_to_follow_and_nothing_else():
+    model, processor = small_model(1)
+    model.teaching = Teaching(model.config)
+    objective = BasesObjective(processor)
+    batch = objective.collate(scenes_of("refer", "clip"))
+    assert len(batch.canvas) == len(batch.grids) == sum(batch.lengths) == 5
+    assert [tuple(one.shape[:2]) for one in batch.masks] == list(
+        zip(batch.lengths, batch.objects, strict=True)
+    )
+    first, last = fall(objective, batch, model, 12, 3e-3)
+    assert set(first) == set(objective.weights)
+    assert all(last[name] < first[name] for name in objective.weights)
+    reached = {n.split(".")[0] for n, p in model.named_parameters() if p.grad is not None}
+    assert reached == {"vision", "tracker", "teaching"}
+
+
+def test_the_cells_of_patches_stand_where_their_pixels_are():
+    """Thrust one patch aside and see which of the labels changes."""
+    model, _ = small_model(1)
+    teaching = Teaching(model.config).eval()
+    with torch.no_grad():
+        features = torch.randn(6, model.config.merged_width)  # (1, 2 x 3 merged cells)
+        plain = teaching.of_patches(features, (4, 6))["category"]
+        width = model.config.merged_width // 4
+        changed = features.clone()
+        changed[4, 2 * width : 3 * width] += 1  # cell (1, 1), its lower left patch
+        other = teaching.of_patches(changed, (4, 6))["category"]
+    assert plain.shape[2:] == (4, 6)
+    assert torch.nonzero((plain != other).any(1)[0]).tolist() == [[3, 2]]
+
+
+def test_lessons_are_learned():
+    model, processor = small_model(1)
+    objective = UniPixelObjective(processor)
+    batch = objective.collate(scenes_of("clip", "pixelqa"))
+    first, last = fall(objective, batch, model, 12, 5e-3)
+    assert all(last[name] < 0.9 * first[name] for name in first), last
+
+
+def test_families_are_told_by_preset_and_by_folder(folder, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "prima"}')
+    assert makes("unipixel_scenes")
+    assert makes(str(folder))
+    assert not makes("prima_scenes")
+    assert not makes(str(tmp_path))
+    assert workshop_of(str(folder)).tasks == unipixel_workshop().tasks
+
+
+def test_overrides_of_a_folder_are_refused(folder, tmp_path):
+    file = run_file(tmp_path / "run.yaml", folder, "drawing")
+    with pytest.raises(ConfigError, match=r"model_overrides: expected none with the folder"):
+        train([file], ["model_overrides.hidden_tokens=3"], out=tmp_path / "out")

@@ -132,7 +132,10 @@ PIXELLM_MUSE = Asking(
 
 
 def _segment(sample: Sample) -> str:
-    """Ask for what a short text names; a sentence, as ReasonSeg's long texts, is answered."""
+    """Ask for what a short text names, and for the mask of a sentence.
+
+    Assumed: ReasonSeg's long texts are UniPixel's sentences; its own list was not read.
+    """
     if sample.type == "long":
         return f"{sample.question.text} Please provide the segmentation mask."
     clip = any(times is not None for times in sample.images.times)

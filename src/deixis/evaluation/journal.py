@@ -90,6 +90,8 @@ def from_row(row: Row, sample: Sample) -> GroundedAnswer:
     Raises:
         DataError: it is something else, or about other images.
     """
+    if not isinstance(row, dict) or "said" not in row:
+        raise DataError("a kept answer: expected what was said, got other JSON. Delete the file.")
     answer = answer_from_json(row["said"], sample.images)
     if row.get("drawn") is not None:
         answer = replace(answer, drawn=tuple(map(bool, row["drawn"])))

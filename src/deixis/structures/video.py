@@ -1,11 +1,13 @@
 """A video file as frames that are decoded when asked for, in bounded memory (extra: video).
 
-Opening reads the packets' times without decoding; reading goes forward from the last frame, or
-from the nearest key frame before the wanted one.
+Opening reads the packets' times; a clip that is not too long is decoded once to see that it is
+whole, and of a broken one the frames before the break are kept. Reading goes forward from the last
+frame, or from the nearest key frame before the wanted one.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,11 @@ from deixis.errors import DataError
 from deixis.extras import require
 from deixis.structures.images import Frame, ImageSet, content_hash
 
+logger = logging.getLogger("deixis.video")
+
 RECENT = 4  # frames kept, for those who ask twice
+MOST_FRAMES = 250_000  # of a file; 2.3 hours at 30 a second
+CHECKED = 10**9  # pixels of all frames up to which a video is decoded once when it is opened
 USUAL_RATE = 25  # frames a second where nobody says
 
 
@@ -47,6 +53,8 @@ class Video:
             self._scan()
             first = self._decode(0)
         self.size = (int(first.shape[0]), int(first.shape[1]))
+        with self._refusing():
+            self._keep_whole()
         self._recent[0] = first
 
     def images(self) -> ImageSet:
@@ -83,11 +91,15 @@ class Video:
             promised, rate = stream.frames, float(stream.average_rate or USUAL_RATE)
             self.tick = float(stream.time_base or 0)
             self._stored = {"width": stream.width, "height": stream.height}
-            packets = [
-                (packet.pts, packet.is_keyframe)
-                for packet in container.demux(stream)
-                if packet.size and not packet.is_discard
-            ]
+            packets = []
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard:
+                    packets.append((packet.pts, packet.is_keyframe))
+                if max(len(packets), promised) > MOST_FRAMES:
+                    raise DataError(
+                        f"{self.name}: expected at most {MOST_FRAMES} frames, got "
+                        f"{max(len(packets), promised)} or more. Cut out the part you ask about."
+                    )
         if not packets or promised > len(packets):
             raise DataError(
                 f"{self.name}: expected {promised or 'some'} frames, got {len(packets)}: the "
@@ -102,6 +114,24 @@ class Video:
         else:
             self.stamps, self.tick = np.arange(len(packets)), 1 / rate
             self.keys = np.zeros(1, dtype=np.int64)
+
+    def _keep_whole(self) -> None:
+        """Keep the frames before the first that cannot be decoded, and say so."""
+        count = len(self.stamps)
+        if count * self.size[0] * self.size[1] > CHECKED:
+            return  # a break is found when it is reached
+        whole = 0
+        for position, _ in self._play(0):
+            if position != whole:
+                break
+            whole += 1
+        if 0 < whole < count:
+            logger.warning(
+                "%s: expected %d frames, got a video that is broken at %.2f s. The %d frames "
+                "before are kept; fetch it again for the rest.",
+                *(self.name, count, (self.stamps[whole] - self.stamps[0]) * self.tick, whole),
+            )
+            self.stamps, self.keys = self.stamps[:whole], self.keys[self.keys < whole]
 
     def _decode(self, index: int) -> np.ndarray:
         """Return the pixels of a frame, going on from where decoding stands if that is best."""
@@ -125,11 +155,12 @@ class Video:
         )
 
     def _play(self, start: int) -> Iterator[tuple[int, Any]]:
-        """Yield decoded frames, each with its index, from the key frame ``start`` on."""
+        """Yield decoded frames, each with its index, from the key frame ``start`` on; up to a
+        packet that cannot be decoded."""
         with self._opened() as (container, stream):
             if start:
                 container.seek(int(self.stamps[start]), stream=stream)
-            for count, frame in enumerate(container.decode(stream)):
+            for count, frame in enumerate(_decoded(container, stream)):
                 known = np.searchsorted(self.stamps, frame.pts) if self._seekable else count
                 yield int(known), frame
 
@@ -153,6 +184,11 @@ class Video:
             raise DataError(f"{self.name}: expected a file that can be read, got none.") from error
         except DataError:
             raise
+        except EOFError as error:
+            raise DataError(
+                f"{self.name}: expected some frames, got 0: the video is cut short or empty. "
+                f"Fetch it again."
+            ) from error
         except (av.FFmpegError, ValueError, MemoryError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DataError(
@@ -174,3 +210,17 @@ class Video:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._rest()
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield frames up to a broken packet, those among them that the decoder still holds."""
+    import av
+
+    try:
+        for packet in container.demux(stream):
+            yield from packet.decode()
+    except av.InvalidDataError:
+        try:
+            yield from stream.codec_context.decode(None)
+        except (av.InvalidDataError, EOFError):
+            return

@@ -14,22 +14,26 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from deixis.extras import require
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.files import write_whole
 from deixis.structures.images import ImageSet
 from deixis.structures.numbering import frame_key, ordinal
+from deixis.structures.opening import VIDEO_ENDINGS
 from deixis.structures.prompts import Prompt
 from deixis.viz.frames import write_frames
 from deixis.viz.overlay import overlay_frames
 
 # what an earlier answer left
-OURS = re.compile(r"image_\d+(\.(png|gif)|_frames)|masks|answer\.json")
+OURS = re.compile(r"image_\d+(\.(png|gif|mp4)|_frames)|masks|answer\.json")
 STILL = 0.125  # seconds per frame where a clip's own times say nothing
+TICKS = 1000  # of a film's clock in a second
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -76,7 +80,10 @@ def write_answer(
     prompts: Sequence[Prompt] = (),
 ) -> None:
     """Write overlays, masks and ``answer.json`` (the document), in place of an earlier answer's;
-    of a clip also each frame's labels, as a picture and in COCO's form."""
+    of a clip also each frame's labels, as a picture and in COCO's form.
+
+    The overlay of a video is a film (MP4), that of any other clip an animation (GIF).
+    """
     with whole_folder(folder) as draft:
         for image in range(len(images.lengths)):
             _write_overlay(draft, images, image, answer, prompts)
@@ -116,6 +123,32 @@ def write_animation(path: Path, frames: Iterator[Image.Image], times: Sequence[f
     )
 
 
+def write_film(path: Path, frames: Iterator[Image.Image], times: Sequence[float]) -> None:
+    """Write frames as an MP4 (H.264) in which each is shown at its time.
+
+    Raises:
+        MissingExtra: PyAV is not installed.
+    """
+    require("av", extra="video")
+    import av
+
+    clock = Fraction(1, TICKS)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=TICKS)
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "20", "preset": "veryfast"}
+        stream.codec_context.time_base = clock
+        for number, (picture, time) in enumerate(zip(frames, times, strict=True)):
+            pixels = np.asarray(picture.convert("RGB"))
+            odd = [(0, side % 2) for side in pixels.shape[:2]]  # H.264 halves the sides
+            pixels = np.pad(pixels, (*odd, (0, 0)), mode="edge")
+            if not number:
+                stream.height, stream.width = pixels.shape[:2]
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = round((time - times[0]) * TICKS), clock
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
 def write_page(path: Path, title: str, figures: Sequence[tuple[str, Image.Image | bytes]]) -> None:
     """Write one HTML page that carries all its pictures: (caption, picture or GIF bytes) each."""
     parts = []
@@ -141,7 +174,11 @@ def _write_overlay(
     if times is None:
         next(frames).save(stem.with_suffix(".png"), compress_level=4)
     else:
-        write_animation(stem.with_suffix(".gif"), frames, times)
+        came = Path(images[images.spans[image].start].name).suffix.lower()
+        if came in VIDEO_ENDINGS:
+            write_film(stem.with_suffix(".mp4"), frames, times)
+        else:
+            write_animation(stem.with_suffix(".gif"), frames, times)
         write_frames(folder / f"{stem.name}_frames", images, image, answer)
 
 

@@ -95,7 +95,8 @@ class Prompting(nn.Module):
         at = pointed_at(
             slots.masks,
             kind,
-            torch.cat([look.fine[kept], look.words[kept]], 1),
+            [look.fine, look.words],
+            kept.to(look.fine.device),
             proposals.masks[kept],
             proposals.valid[slots.frame],
         )

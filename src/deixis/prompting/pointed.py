@@ -1,8 +1,9 @@
 """What lies under a prompt: features, probabilities of words, and which noticed object it is.
 
-Shapes: R prompts, P proposals per frame, C local width, h w cells.
+Shapes: R prompts, K frames, P proposals per frame, C local width, h w cells.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,14 +22,20 @@ class PointedAt:
 
 
 def pointed_at(
-    masks: Tensor, kind: Tensor, local: Tensor, mine: Tensor, valid: Tensor
+    masks: Tensor,
+    kind: Tensor,
+    shown: Sequence[Tensor],
+    frame: Tensor,
+    mine: Tensor,
+    valid: Tensor,
 ) -> PointedAt:
     """Look under prompts.
 
     Args:
         masks: (R, h, w) covered share of each cell.
         kind: (R,) 0 point, 1 box, 2 mask.
-        local: (R, C, h, w) what the frame of each prompt shows.
+        shown: (K, ., h, w) each, together C channels: what the frames show.
+        frame: (R,) the frame of each prompt.
         mine: (R, P, h, w) its proposals; valid: (R, P).
     """
     inside = masks.clamp(0, 1)
@@ -40,8 +47,17 @@ def pointed_at(
     best, proposal = fit.max(1)
     weight = torch.where((kind == 1)[:, None, None], _within(inside, mine, proposal, best), inside)
     weight = weight / weight.sum((1, 2), keepdim=True).clamp(min=1e-6)
-    pooled = torch.einsum("rchw,rhw->rc", local.float(), weight)
-    return PointedAt(local=pooled, proposal=torch.where(best > 0.05, proposal, -1))
+    proposal = torch.where(best > 0.05, proposal, -1)
+    return PointedAt(local=_pooled(weight, shown, frame), proposal=proposal)
+
+
+def _pooled(weight: Tensor, shown: Sequence[Tensor], frame: Tensor) -> Tensor:
+    """Return the sums (R, C) of what is shown, by weights (R, h, w); only cells that have a weight
+    are read, as most prompts are small."""
+    row, cell = torch.nonzero(weight.flatten(1), as_tuple=True)
+    read = torch.cat([maps.flatten(2)[frame[row], :, cell].float() for maps in shown], 1)
+    sums = read.new_zeros(len(weight), read.shape[1])
+    return sums.index_add(0, row, read * weight.flatten(1)[row, cell, None])
 
 
 def _within(inside: Tensor, mine: Tensor, proposal: Tensor, best: Tensor) -> Tensor:

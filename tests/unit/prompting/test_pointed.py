@@ -30,7 +30,8 @@ def look(local: torch.Tensor, *prompts: tuple[int, torch.Tensor], mine=MINE, val
     return pointed_at(
         torch.stack([mask for _, mask in prompts]),
         torch.tensor([kind for kind, _ in prompts]),
-        local.expand(count, -1, -1, -1),
+        [local[None, :1], local[None, 1:]],
+        torch.zeros(count, dtype=torch.long),
         mine.expand(count, -1, -1, -1),
         valid.expand(count, -1),
     )

@@ -11,7 +11,7 @@ M targets, S images of a set, T answer tokens, R mask rows (target x frame), L l
 K tokens per level, D language width, h w cells of the mask grid.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -31,21 +31,20 @@ from deixis.models.deixis_config import (
     deixis_tiny,
 )
 from deixis.models.deixis_prompts import Prompting
+from deixis.models.deixis_seen import Seen, Slots
 from deixis.models.deixis_speech import NOTICED, Speech
 from deixis.models.deixis_teaching import (
     Taught,
     choice_without_objects,
-    done_by_objects,
-    touched_objects,
+    taught,
     true_choice,
-    true_presence,
     true_rows,
 )
 from deixis.models.deixis_vision import DeixisVision
 from deixis.models.interface import gather_slots
 from deixis.nn.familiar import Familiar
 from deixis.processing.batch import Batch, Layout, Output
-from deixis.relation.choice import Choice, MaskRows, mask_rows, meant_by
+from deixis.relation.choice import Choice, MaskRows, mask_rows
 from deixis.relation.entities import Linking
 from deixis.relation.likeness import Likeness
 from deixis.relation.midway import Midway
@@ -66,46 +65,6 @@ PRESETS = {
     "deixis_small": deixis_small,
     "deixis_base": deixis_base,
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """All that is known before the first word.
-
-    Attributes:
-        look, objects, layout, set_of_row: what the images show, and which row asks about which.
-        content: (G, O, D) the objects' tokens; known: their pairs, None without object tokens.
-        prefix: (B, W, D) what the language decoder reads first; its last column is <answer>.
-        held: (B, W) which columns hold something.
-        positions: (B, W); what has no place in the text stands at 0.
-        image_columns: columns of the images' rows, which come first.
-        first_object: column of the first object.
-    """
-
-    look: Look
-    objects: Objects
-    layout: Layout
-    set_of_row: Tensor
-    content: Tensor
-    known: Compared | None
-    prefix: Tensor
-    held: Tensor
-    positions: Tensor
-    image_columns: int
-    first_object: int
-
-    @property
-    def num_images(self) -> int:
-        """S, the most images of a set."""
-        return int(self.layout.num_images.max())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Slots:
-    """Targets whose groups have been read: (M, L * K, D) states, and what each is about."""
-
-    hidden: Tensor
-    choice: Choice
 
 
 class DeixisModel(PreTrainedModel):
@@ -167,8 +126,8 @@ class DeixisModel(PreTrainedModel):
         rows, masks = self.true_rows(batch, seen, choice)  # (R,)
         output = self.point(slots, seen, rows)  # decoding: (R, h, w)
         text = self.speech.speak(hidden[:, seen.prefix.shape[1] - 1 : -1])  # (B, T, V)
-        taught = self.taught(batch, seen, hidden, halfway, slots, masks)
-        return replace(output, text_logits=text, extra=taught)
+        taught = self.taught(batch, seen, hidden, halfway, slots)
+        return replace(output, text_logits=text, extra=replace(taught, true_mask=masks))
 
     # -- the road to the first word ------------------------------------------------------------
 
@@ -179,7 +138,7 @@ class DeixisModel(PreTrainedModel):
         words = self.speech.words()
         objects = self._gather(look, layout)
         known = self.objects.compared(objects) if self.objects is not None else None
-        content = self._contents(objects, known, words)  # (G, O, D)
+        content, deeds = self._contents(objects, known, words)  # (G, O, D)
         images, image_held = self._image_rows(look, layout, words["number"])  # (G, I, D)
         question = self.speech.embeddings(batch.question)  # (B, N, D)
         told = content[rows]
@@ -212,6 +171,7 @@ class DeixisModel(PreTrainedModel):
             set_of_row=rows,
             content=content,
             known=known,
+            deeds=deeds,
             prefix=torch.cat([part.to(question.dtype) for part in parts], 1),
             held=torch.cat(held, 1),
             positions=torch.cat(places, 1),
@@ -240,10 +200,11 @@ class DeixisModel(PreTrainedModel):
 
     def _contents(
         self, objects: Objects, known: Compared | None, words: dict[str, Tensor]
-    ) -> Tensor:
-        """Return the objects' tokens (G, O, D); zeros where the model has none."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the objects' tokens (G, O, D), zeros where the model has none, and their deeds."""
         if self.objects is None or known is None:
-            return words["number"].new_zeros(*objects.valid.shape, words["number"].shape[1])
+            width = words["number"].shape[1]
+            return words["number"].new_zeros(*objects.valid.shape, width), None
         return self.objects(objects, known, words, words["number"])
 
     def _image_rows(self, look: Look, layout: Layout, numbers: Tensor) -> tuple[Tensor, Tensor]:
@@ -416,46 +377,20 @@ class DeixisModel(PreTrainedModel):
         return true_rows(batch.truth, rows, len(batch.pixels), self.config.most_mask_rows)
 
     def taught(
-        self,
-        batch: Batch,
-        seen: Seen,
-        hidden: Tensor,
-        halfway: Tensor,
-        slots: Slots,
-        masks: Tensor,
+        self, batch: Batch, seen: Seen, hidden: Tensor, halfway: Tensor, slots: Slots
     ) -> Taught:
         """Return what is learned beside words and masks, with its truth."""
         assert batch.truth is not None
-        meant, able = meant_by(slots.choice, seen.objects, seen.set_of_row)
-        counted = able & batch.truth.pointing[:, None, None]
-        touched = None
-        if batch.truth.mentions is not None and self.objects is not None:
-            roles = touched_objects(
-                batch.truth.mentions, seen.look, seen.objects, len(meant), NOTICED + meant.shape[2]
-            )
-            touched, silently = roles[..., :NOTICED], roles[..., NOTICED:]
-            meant, counted = meant + silently * able, able
-        return Taught(
+        return taught(
+            batch.truth,
+            seen,
+            slots.choice,
             existence=self.exist(hidden, seen),
-            meant=meant,
-            counted=counted,
-            true_mask=masks,
             presence=self.presence(slots, seen, hidden),
-            shows=true_presence(batch.truth, seen.layout.image, seen.num_images),
             there=self.image_there(seen, slots.choice),
             noticed=self.speech.notice(self._of_objects(halfway, seen)),
-            touched=touched,
-            **self._deeds(batch, seen),
+            with_objects=self.objects is not None,
         )
-
-    def _deeds(self, batch: Batch, seen: Seen) -> dict[str, Tensor]:
-        """Return what each thing is taken to do in a clip, and what it does."""
-        assert batch.truth is not None
-        mentions = batch.truth.mentions
-        if self.objects is None or self.objects.deeds is None or mentions is None:
-            return {}
-        done = done_by_objects(mentions, seen.look, seen.objects, seen.layout.set)
-        return {"deeds": self.objects.deeds.logits(seen.content), "done": done}
 
 
 def _drawing(config: DeixisConfig) -> tuple[CodebookFusion, PyramidDecoder]:

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deixis.models.deixis_seen import Seen
 from deixis.processing.batch import Mentions, Truth
-from deixis.relation.choice import Choice, MaskRows, TrueMasks, chosen_by_truth
+from deixis.relation.choice import Choice, MaskRows, TrueMasks, chosen_by_truth, meant_by
 from deixis.relation.objects import Look, Objects
 
 
@@ -26,14 +27,52 @@ class Taught:
     existence: Tensor
     meant: Tensor
     counted: Tensor
-    true_mask: Tensor
     presence: Tensor
     shows: Tensor
     there: Tensor
+    true_mask: Tensor | None = None
     noticed: Tensor | None = None
     touched: Tensor | None = None
     deeds: Tensor | None = None
     done: Tensor | None = None
+
+
+def taught(
+    truth: Truth,
+    seen: Seen,
+    choice: Choice,
+    *,
+    existence: Tensor,
+    presence: Tensor,
+    there: Tensor,
+    noticed: Tensor,
+    with_objects: bool,
+) -> Taught:
+    """Put what was guessed beside what is true."""
+    meant, able = meant_by(choice, seen.objects, seen.set_of_row)
+    counted = able & truth.pointing[:, None, None]
+    touched = done = None
+    if truth.mentions is not None and with_objects:
+        ways = noticed.shape[2]
+        roles = touched_objects(
+            truth.mentions, seen.look, seen.objects, len(meant), ways + meant.shape[2]
+        )
+        touched, silently = roles[..., :ways], roles[..., ways:]
+        meant, counted = meant + silently * able, able
+        if seen.deeds is not None:
+            done = done_by_objects(truth.mentions, seen.look, seen.objects, seen.layout.set)
+    return Taught(
+        existence=existence,
+        meant=meant,
+        counted=counted,
+        presence=presence,
+        shows=true_presence(truth, seen.layout.image, seen.num_images),
+        there=there,
+        noticed=noticed,
+        touched=touched,
+        deeds=seen.deeds,
+        done=done,
+    )
 
 
 def true_choice(

@@ -12,7 +12,7 @@ DEEDS = 13  # as many as the scenes have words for: ``MOTIONS`` in ``scenes/know
 
 
 class Deeds(nn.Module):
-    """Contents of objects (G, O, D) to what their guessed deeds add to them.
+    """Guesses what objects do, and tells it to their tokens.
 
     Args:
         width: D.
@@ -25,10 +25,12 @@ class Deeds(nn.Module):
         )
         self.told = nn.Linear(DEEDS, width, bias=False)
 
-    def logits(self, content: Tensor) -> Tensor:
-        """Return (G, O, M): does it do this?"""
+    def forward(self, content: Tensor) -> Tensor:
+        """Return logits (G, O, M) for contents (G, O, D): does it do this?"""
         return self.guess(F.rms_norm(content, (content.shape[-1],), eps=1e-4)).float()
 
-    def forward(self, content: Tensor, moving: Tensor) -> Tensor:
-        """Return (G, O, D); zeros where ``moving`` (G, O, 1) says that there is no clip."""
-        return self.told(self.logits(content).sigmoid().to(content.dtype)) * moving.to(content)
+    def tell(self, logits: Tensor, moving: Tensor) -> Tensor:
+        """Return (G, O, D), what guesses add to contents; zeros where ``moving`` (G, O, 1) says
+        that there is no clip."""
+        dtype = self.told.weight.dtype
+        return self.told(logits.sigmoid().to(dtype)) * moving.to(dtype)

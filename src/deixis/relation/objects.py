@@ -329,8 +329,8 @@ class ObjectTokens(nn.Module):
 
     def forward(
         self, objects: Objects, known: Compared, words: dict[str, Tensor], numbers: Tensor
-    ) -> Tensor:
-        """Return (G, O, D).
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return (G, O, D), and logits of what each does in a clip, if anybody asks.
 
         Args:
             objects: the table.
@@ -354,9 +354,10 @@ class ObjectTokens(nn.Module):
         content = blend(ingredients, self.gain)
         if self.neighbours is not None and self.neighbours_gain is not None:
             content = content + blend(self.neighbours(content, known), self.neighbours_gain)
-        if self.deeds is not None:
-            content = content + self.deeds(content, objects.moving)
-        return content
+        if self.deeds is None:
+            return content, None
+        logits = self.deeds(content)
+        return content + self.deeds.tell(logits, objects.moving), logits
 
 
 def blend(ingredients: list[Tensor], gain: Tensor) -> Tensor:

@@ -121,6 +121,7 @@ class AnswerObjective:
         truth: Truth = batch.truth
         taught: Taught = output.extra
         assert output.text_logits is not None
+        assert taught.true_mask is not None
         masks = truth.masks[taught.true_mask]
         logits = output.mask_logits.float()
         parts = {

@@ -14,7 +14,7 @@ def test_things_of_pictures_are_told_nothing():
     torch.manual_seed(0)
     deeds, content = Deeds(12), torch.randn(2, 3, 12)
     moving = torch.tensor([[[1.0], [0.0], [1.0]], [[0.0], [0.0], [0.0]]])
-    told = deeds(content, moving)
+    told = deeds.tell(deeds(content), moving)
     assert told[0, 0].any()
     assert told[0, 2].any()
     assert not told[0, 1].any()
@@ -24,5 +24,6 @@ def test_things_of_pictures_are_told_nothing():
 def test_what_is_told_is_the_sum_of_what_is_guessed():
     torch.manual_seed(0)
     deeds, content = Deeds(12), torch.randn(1, 3, 12)
-    guess = deeds.logits(content).sigmoid()
-    torch.testing.assert_close(deeds(content, torch.ones(1, 3, 1)), guess @ deeds.told.weight.T)
+    logits = deeds(content)
+    told = deeds.tell(logits, torch.ones(1, 3, 1))
+    torch.testing.assert_close(told, logits.sigmoid() @ deeds.told.weight.T)

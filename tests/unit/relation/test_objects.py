@@ -165,7 +165,7 @@ def tokens() -> ObjectTokens:
 
 
 def told(tokens, objects: Objects, named, numbers) -> torch.Tensor:
-    return tokens(objects, tokens.compared(objects), named, numbers)
+    return tokens(objects, tokens.compared(objects), named, numbers)[0]
 
 
 def rows(count: int) -> Objects:

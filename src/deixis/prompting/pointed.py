@@ -52,12 +52,11 @@ def pointed_at(
 
 
 def _pooled(weight: Tensor, shown: Sequence[Tensor], frame: Tensor) -> Tensor:
-    """Return the sums (R, C) of what is shown, by weights (R, h, w); only cells that have a weight
-    are read, as most prompts are small."""
-    row, cell = torch.nonzero(weight.flatten(1), as_tuple=True)
-    read = torch.cat([maps.flatten(2)[frame[row], :, cell].float() for maps in shown], 1)
-    sums = read.new_zeros(len(weight), read.shape[1])
-    return sums.index_add(0, row, read * weight.flatten(1)[row, cell, None])
+    """Return the sums (R, C) of what is shown, by weights (R, h, w). Every frame is weighed by
+    all prompts at once; to pick each prompt's frame first would copy it for each."""
+    cells = weight.flatten(1).T  # (hw, R)
+    sums = torch.cat([maps.float().flatten(2) @ cells for maps in shown], 1)  # (K, C, R)
+    return sums[frame, :, torch.arange(len(weight), device=weight.device)]
 
 
 def _within(inside: Tensor, mine: Tensor, proposal: Tensor, best: Tensor) -> Tensor:

@@ -252,8 +252,8 @@ def test_a_batch_in_which_nothing_is_drawn_still_teaches_words(tiny):
 
 @pytest.fixture(scope="module")
 def lesson() -> list[Scene]:
-    """Scenes that use every station: parts, points, boxes, masks, sets, and what is absent."""
-    tasks = ("refer", "refer", "multi", "absent", "absent", "many")
+    """Scenes that use every station: parts, points, boxes, masks, sets, clips, what is absent."""
+    tasks = ("refer", "refer", "multi", "absent", "absent", "many", "clip")
     mixed = [scene(task, index, questions=2) for index, task in enumerate(tasks)]
     return [*mixed, *(scene("region", index, questions=3) for index in range(3))]
 

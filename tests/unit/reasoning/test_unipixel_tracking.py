@@ -1,10 +1,14 @@
 """Tracking as a person uses it: from any frame, corrected, left and taken up again."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from unipixel_clips import clip, mask, random_parts
 
 from deixis.errors import ConfigError, DataError
+from deixis.processing import unipixel
+from deixis.reasoning import unipixel_looks
 from deixis.reasoning.reasoner import Reasoner
 from deixis.reasoning.unipixel_looks import BACKWARD, blocks
 from deixis.reasoning.unipixel_tracking import ClipTracking
@@ -145,6 +149,26 @@ def test_a_run_over_another_clip_or_another_file_is_refused(reasoner, tmp_path):
 def test_several_pictures_are_no_clip(reasoner):
     with pytest.raises(DataError, match="expected one picture or clip"):
         reasoner.track(ImageSet.join([clip(1), clip(1, seed=1)]), PROMPTS)
+
+
+@pytest.mark.parametrize(("onward", "back"), [(1, 1), (3, 5)])
+def test_nothing_depends_on_how_many_frames_are_read_at_once(parts, monkeypatch, onward, back):
+    images = clip(11, seed=8)
+    prompts = tuple(replace(prompt, image=6) for prompt in PROMPTS)
+    usual = Reasoner(*parts, name="tiny").track(images, prompts)
+    list(usual.run())
+    monkeypatch.setattr(unipixel_looks, "CHUNK", onward)
+    monkeypatch.setattr(unipixel_looks, "BACKWARD", back)
+    monkeypatch.setattr(unipixel, "CHUNK", onward)
+    other = Reasoner(*parts, name="tiny").track(images, prompts)
+    list(other.run())
+    for ours, theirs in zip(known(usual), known(other), strict=True):
+        assert ours.presence == pytest.approx(theirs.presence, abs=1e-3)
+        assert ours.scores == pytest.approx(theirs.scores, abs=1e-3)
+        for number, mask_ in ours.masks.items():
+            assert mask_.intersection(theirs.masks[number]) >= 0.98 * mask_.union(
+                theirs.masks[number]
+            )
 
 
 def test_backward_frames_are_read_in_larger_blocks():

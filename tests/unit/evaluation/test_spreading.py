@@ -1,5 +1,6 @@
 """An evaluation spread over two workers of Ray is that of one process."""
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,10 @@ from deixis.evaluation.keeping import Kept
 from deixis.evaluation.predictions import Predictions
 from deixis.evaluation.published import open_published
 from deixis.evaluation.spreading import Spread
+from deixis.extras import start_ray
+from deixis.structures.answers import GroundedAnswer, Target
+from deixis.structures.masks import Mask
+from deixis.structures.wire import answer_to_json
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'deixis[scale]'")
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
@@ -27,13 +32,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predictions(root):
-    """What another system drew: half of each true mask."""
-    import json
-
-    from deixis.structures.answers import GroundedAnswer, Target
-    from deixis.structures.masks import Mask
-    from deixis.structures.wire import answer_to_json
-
+    """What another system drew: a part of each true mask."""
     rows = []
     for sample in open_published("refcoco", root).samples:
         pixels = sample.answer.targets[0].masks[0].pixels
@@ -47,7 +46,15 @@ def predictions(root):
 
 
 @pytest.fixture(scope="module")
-def spread(predictions):
+def cluster():
+    """Ray, started once: that takes its seconds."""
+    ray, _ = start_ray(3)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def spread(predictions, cluster):
     one = Spread(partial(Predictions, predictions), workers=2, batch_size=1)
     yield one
     one.close()
@@ -65,7 +72,7 @@ def test_the_report_of_two_workers_is_that_of_one_process(root, predictions, spr
     assert list(tmp_path.rglob("*.json"))
 
 
-def test_a_fault_in_a_worker_is_the_same_error_here(root, tmp_path):
+def test_a_fault_in_a_worker_is_the_same_error_here(root, tmp_path, cluster):
     path = tmp_path / "broken.jsonl"
     path.write_text('{"id": "0/0", "text": 3}\n')
     one = Spread(partial(Predictions, path), workers=1, batch_size=1)

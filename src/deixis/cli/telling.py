@@ -47,7 +47,7 @@ def numbered(sample: Sample, memory: ObjectMemory) -> Sample:
         DataError: one object on two images, or a handle in the question that nobody bears.
     """
     question = sample.question
-    prompts = memory.register(question.prompts, sample.images)
+    prompts = memory.register(question.prompts, sample.images, moving=True)
     memory.mentioned_in(question.text, sample.images, prompts)
     return replace(sample, question=replace(question, prompts=prompts))
 

@@ -57,10 +57,17 @@ class ObjectMemory:
 
     # -- a turn of the conversation ------------------------------------------------------------
 
-    def register(self, prompts: Sequence[Prompt], images: Clips) -> tuple[Prompt, ...]:
+    def register(
+        self, prompts: Sequence[Prompt], images: Clips, *, moving: bool = False
+    ) -> tuple[Prompt, ...]:
         """Give every prompt an id: one name is one object; nameless ones are objects of their own.
 
-        Regions of one object are joined; its points and boxes stay as they are.
+        Regions of one object in one frame are joined; its points and boxes stay as they are.
+
+        Args:
+            prompts: as a person gave them.
+            images: what they lie on.
+            moving: whether an object may be pointed at on several frames of a clip.
 
         Raises:
             DataError: prompts of one object on different images, or a name that cannot be one.
@@ -77,7 +84,7 @@ class ObjectMemory:
                     ids[name] = known.id if known else object_id or self._new_id()
                 object_id = ids[name]
             named.append(replace(prompt, object_id=object_id or self._new_id()))
-        return _joined(named, images)
+        return _joined(named, images, moving)
 
     def mentioned_in(
         self, text: str, images: ImageSet, prompts: Sequence[Prompt] = ()
@@ -284,23 +291,24 @@ def _index_of(seen: Seen, images: ImageSet) -> int | None:
     return next((i for i, frame in enumerate(images) if frame.key == seen.key), None)
 
 
-def _joined(prompts: Sequence[Prompt], images: Clips) -> tuple[Prompt, ...]:
+def _joined(prompts: Sequence[Prompt], images: Clips, moving: bool) -> tuple[Prompt, ...]:
     """Check that each object is on one image, and join its regions in the place of the first."""
     places: dict[int | None, int] = {}
-    regions: dict[int | None, int] = {}
+    regions: dict[tuple[int | None, int], int] = {}
     kept: list[Prompt] = []
     for prompt in prompts:
         first = places.setdefault(prompt.object_id, prompt.image)
-        if first != prompt.image:
+        together = moving and any(first in s and prompt.image in s for s in images.spans)
+        if first != prompt.image and not together:
             raise DataError(
                 f"prompts of [{prompt.name or prompt.object_id}]: expected all on one image, got "
                 f"{frame_key(images, first)} and {frame_key(images, prompt.image)}. "
                 f"Give two objects two names."
             )
-        place = regions.get(prompt.object_id)
+        place = regions.get((prompt.object_id, prompt.image))
         if not isinstance(prompt, Region) or place is None:
             if isinstance(prompt, Region):
-                regions[prompt.object_id] = len(kept)
+                regions[prompt.object_id, prompt.image] = len(kept)
             kept.append(prompt)
         else:
             earlier = kept[place]

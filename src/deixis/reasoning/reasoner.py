@@ -177,7 +177,7 @@ class Reasoner:
         """Yield what is known so far, last the answer; unless ``live``, masks may come late."""
         asked = Question(text=question)  # too long a text is refused before anything is noted
         seen = images if isinstance(images, ImageSet) else open_images(images)
-        given = self.memory.register(prompts, seen)
+        given = self.memory.register(prompts, seen, moving=self.family == "unipixel")
         known = self.memory.mentioned_in(question, seen, given)
         asked = replace(asked, prompts=(*given, *known))
         sample = Sample(images=seen, question=asked)

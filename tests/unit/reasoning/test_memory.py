@@ -115,6 +115,24 @@ def test_one_name_on_two_images_is_refused():
         ObjectMemory().register(prompts, PICTURES)
 
 
+def test_what_moves_may_be_pointed_at_on_several_frames_of_its_clip():
+    images = ImageSet.join([PICTURES, ImageSet.clip(list(PICTURES), [0.0, 1.0, 2.0])])
+    start = len(PICTURES)
+    prompts = [
+        Region(image=start, mask=LEFT, name="mug"),
+        Region(image=start + 2, mask=RIGHT, name="mug"),
+        Region(image=start, mask=RIGHT, name="mug"),
+    ]
+    first, second = ObjectMemory().register(prompts, images, moving=True)
+    assert (first.image, first.mask) == (start, LEFT.joined(RIGHT))
+    assert (second.image, second.mask, second.object_id) == (start + 2, RIGHT, first.object_id)
+    with pytest.raises(DataError, match=r"expected all on one image, got 4@1 and 4@3"):
+        ObjectMemory().register(prompts, images)
+    apart = [Point(image=0, x=1, y=3, name="mug"), Point(image=start, x=1, y=3, name="mug")]
+    with pytest.raises(DataError, match=r"expected all on one image, got 1 and 4@1"):
+        ObjectMemory().register(apart, images, moving=True)
+
+
 @pytest.mark.parametrize("name", ["", "  ", "3", "a]b", "[a", "x" * 65, "a\nb"])
 def test_a_name_that_cannot_be_one_is_refused(name, memory):
     with pytest.raises(DataError, match=r"name: expected up to 64 characters without brackets"):

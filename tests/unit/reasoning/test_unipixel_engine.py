@@ -161,6 +161,20 @@ def test_every_prompt_becomes_a_target_with_its_id(reasoner):
     assert all(0 <= t.score <= 1 and 0 <= t.presence <= 1 for t in answer.targets[:2] if t.score)
 
 
+def test_an_object_can_be_pointed_at_on_several_frames(reasoner):
+    images = clip(5, seed=9)
+    where = (0, 3)
+    masks = tuple(Region(image=t, mask=mask(t), object_id=4) for t in where)
+    asked = Sample(images=images, question=Question(text="What is [4]?", prompts=masks))
+    run = reasoner._run([asked])
+    assert len(run.rows[0].memory) == 2  # two of the three pairs of frames show it
+    assert not run.rows[0].drawn
+    reasoner.answer(images, "What is [4]?", masks)
+    boxes = tuple(Box(image=t, x0=4, y0=6, x1=30, y1=31, object_id=5) for t in where)
+    answer = reasoner.answer(images, "What is [5]?", boxes)
+    assert {t.object_id for t in (*answer.targets, *answer.absent)} >= {5}
+
+
 def test_an_object_of_an_earlier_turn_is_used_without_drawing_it_again(reasoner):
     images = clip(5)
     first = reasoner.answer(images, "What is this?", PROMPTS[1:])

@@ -24,6 +24,9 @@ the size, and the last eight numbers of a path (``relation/entities.py``)."""
 
 STANDING = 2 * len(LIMITS) + 4  # numbers that tell how an object stands among others
 AMONG = STANDING + 4  # where the others are chosen by the question
+ASIDE = 0.6  # of the way aside: as far at least does one thing lie on a side of another
+APART = 0.06  # and as far on its own, in [0, 1] of the canvas
+SHARP = 0.01  # where that is half sure
 CLEARLY = 0.1  # of one thing more or less: where half of a thing counts as one
 
 
@@ -34,8 +37,8 @@ def ways_of(kinds: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def pair_width(kinds: Iterable[str]) -> int:
-    """Return how many numbers tell what is known of a pair, N + 1 + K."""
-    return len(LIMITS) + 2 + len(ways_of(kinds))
+    """Return how many numbers tell what is known of a pair, N + 1 + K + SIDES."""
+    return len(LIMITS) + 2 + len(ways_of(kinds)) + SIDES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,11 +48,14 @@ class Compared:
     Attributes:
         ahead: (G, N, O, O) how surely the first has more of each measure.
         likes: (G, K, O, O) how surely two are alike.
+        lies: (G, SIDES, O, O) how surely the first lies to the left, right, above, below of the
+            second, more so than aside of that.
         there: (G, O, O) which pairs there are; same: which of them are in one image.
     """
 
     ahead: Tensor
     likes: Tensor
+    lies: Tensor
     there: Tensor
     same: Tensor
 
@@ -70,14 +76,15 @@ class Compared:
             return cls(
                 ahead=compared(measures.float()),
                 likes=alike(words, ways_of(words)),
+                lies=lying(measures.float()),
                 there=there,
                 same=there * (image[:, None] == image[:, :, None]),
             )
 
     def pairs(self) -> Tensor:
-        """Return (G, O, O, N + 1 + K): everything that the first knows of the second."""
-        known = torch.cat([self.ahead, self.same[:, None], self.likes], 1) * self.there[:, None]
-        return known.permute(0, 2, 3, 1)
+        """Return (G, O, O, N + 1 + K + SIDES): everything that the first knows of the second."""
+        known = torch.cat([self.ahead, self.same[:, None], self.likes, self.lies], 1)
+        return (known * self.there[:, None]).permute(0, 2, 3, 1)
 
     def standing(self) -> Tensor:
         """Return (G, O, K * (2 N + 4)): how each stands among those that are like it."""
@@ -141,6 +148,14 @@ def compared(measures: Tensor) -> Tensor:
     limits = measures.new_tensor(LIMITS)
     gap = (measures[:, :, None] - measures[:, None]) / limits
     return gap.sigmoid().permute(0, 3, 1, 2)
+
+
+def lying(measures: Tensor) -> Tensor:
+    """Return (G, SIDES, O, O): how surely the first of two lies on a side of the second."""
+    x, y = (measures[:, :, None, :2] - measures[:, None, :, :2]).unbind(3)
+    along = torch.stack([-x, x, -y, y], 1)
+    across = torch.stack([y, y, x, x], 1).abs()
+    return ((along - (ASIDE * across).clamp(min=APART)) / SHARP).sigmoid()
 
 
 def alike(words: Mapping[str, Tensor], ways: Sequence[Sequence[str]]) -> Tensor:

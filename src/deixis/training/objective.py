@@ -23,6 +23,7 @@ from deixis.nn.losses import (
 )
 from deixis.processing.batch import Batch, Mentions, Output, Truth, moved
 from deixis.processing.deixis import STRIDE, DeixisProcessor
+from deixis.processing.vocabulary import Vocabulary
 from deixis.scenes.catalogue import CATEGORIES, COLOURS, PATTERNS
 from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.knowing.mentioning import mentions
@@ -95,6 +96,7 @@ class AnswerObjective:
 
     weights: Mapping[str, float] = {
         "words": 1.0,
+        "concluding": 1.0,  # of the tokens of a conclusion against others, in "words"
         "existence": 0.7,
         "noticed": 0.3,
         "deeds": 0.3,
@@ -124,8 +126,9 @@ class AnswerObjective:
         assert taught.true_mask is not None
         masks = truth.masks[taught.true_mask]
         logits = output.mask_logits.float()
+        said, vocabulary = output.text_logits, self.processor.vocabulary
         parts = {
-            "words": _word_loss(output.text_logits, truth.tokens, self.processor.vocabulary.pad),
+            "words": _word_loss(said, truth.tokens, vocabulary, self.weights["concluding"]),
         }
         if model.config.object_tokens:
             parts["existence"] = _existence_loss(taught.existence, taught.meant, taught.counted)
@@ -293,13 +296,16 @@ def _cells(things: np.ndarray, placement: Placement, batch: Batch) -> np.ndarray
     return cells
 
 
-def _word_loss(logits: Tensor, tokens: Tensor, pad: int) -> Tensor:
-    """Mean cross-entropy of the answers' tokens; every question weighs the same."""
+def _word_loss(logits: Tensor, tokens: Tensor, words: Vocabulary, concluding: float) -> Tensor:
+    """Mean cross-entropy of the answers' tokens; every question weighs the same, and those of its
+    conclusion ``concluding`` times as much as others."""
     loss = F.cross_entropy(
-        logits.float().flatten(0, 1), tokens.flatten(), ignore_index=pad, reduction="none"
+        logits.float().flatten(0, 1), tokens.flatten(), ignore_index=words.pad, reduction="none"
     ).unflatten(0, tokens.shape)
-    held = tokens != pad
-    return (loss.sum(1) / held.sum(1).clamp(min=1)).mean()
+    begun = (tokens == words.conclude).cumsum(1) > (tokens == words.conclude_end).cumsum(1)
+    said = begun & (tokens != words.conclude)
+    weight = (tokens != words.pad) * torch.where(said, concluding, 1.0)
+    return ((loss * weight).sum(1) / weight.sum(1).clamp(min=1)).mean()
 
 
 def _existence_loss(logits: Tensor, meant: Tensor, counted: Tensor) -> Tensor:

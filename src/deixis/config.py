@@ -44,7 +44,7 @@ class Optimizer(Strict):
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup: int = Field(default=100, ge=0)  # steps from 0 to the full rate
-    schedule: Literal["linear", "constant_then_linear"] = "linear"
+    schedule: Literal["linear", "constant_then_linear", "cosine"] = "linear"
     decay_from: float = Field(
         default=0.5, ge=0, le=1
     )  # share of the steps; constant_then_linear only

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
+from math import cos, pi
 
 from torch import nn
 from torch.optim import AdamW
@@ -88,4 +89,6 @@ def share_of_rate(step: int, *, settings: Optimizer, steps: int) -> float:
     if step <= start or steps - 1 <= start:
         return warm
     way = min(1.0, (step - start) / (steps - 1 - start))
+    if settings.schedule == "cosine":
+        way = (1.0 - cos(pi * way)) / 2
     return 1.0 - (1.0 - settings.floor) * way

@@ -4,6 +4,7 @@
 where each data set belongs below the root, its reader says.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -90,15 +91,19 @@ class PublishedData:
         if name not in self.opened:
             self.opened[name] = open_data(OPENED[name][0], self.root, OPENED[name][1])
         reader = self.opened[name]
-        first = random.randrange(len(reader))
-        found = [reader[first]]
-        image, slash, _ = found[0].id.rpartition("/")
-        while slash and len(found) < most and first + len(found) < len(reader):
-            after = reader[first + len(found)]
-            if after.id.rpartition("/")[0] != image:
-                break
-            found.append(replace(after, images=found[0].images))
-        return tuple(found)
+        return about_one_image(reader, random.randrange(len(reader)), most)
+
+
+def about_one_image(reader: Sequence[Sample], first: int, most: int) -> tuple[Sample, ...]:
+    """Return a sample and those after it about the same image, which they come to share."""
+    found = [reader[first]]
+    image, slash, _ = found[0].id.rpartition("/")
+    while slash and len(found) < most and first + len(found) < len(reader):
+        after = reader[first + len(found)]
+        if after.id.rpartition("/")[0] != image:
+            break
+        found.append(replace(after, images=found[0].images))
+    return tuple(found)
 
 
 class PublishedObjective(PaperObjective):

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import nn
 
-from deixis.config import Optimizer, Start, Trained, pick
+from deixis.config import Optimizer, Source, Stage, Start, Trained, pick
 from deixis.errors import ConfigError
 from deixis.models.unipixel_keys import BUFFERS
 from deixis.training.adapters import add_adapters
@@ -90,10 +90,11 @@ class Recipe:
 
 
 def _optimizer(lr: float, steps: int) -> Optimizer:
-    """AdamW without decay; 3 percent of the steps warm up. Published is a cosine behind it."""
+    """AdamW without decay; 3 percent of the steps warm up, then a cosine."""
     return Optimizer(
-        lr=lr, betas=(0.9, 0.999), weight_decay=0.0, warmup=round(0.03 * steps), floor=0.0, clip=1.0
-    )
+        lr=lr, betas=(0.9, 0.999), weight_decay=0.0, warmup=round(0.03 * steps),
+        schedule="cosine", floor=0.0, clip=1.0,
+    )  # fmt: skip
 
 
 def _trained(*names: str) -> tuple[Trained, ...]:
@@ -156,6 +157,26 @@ def published_parts(stage: str, *, tied: bool) -> tuple[Trained, ...]:
     """
     parts = pick(STAGES, stage, "stage").train
     return tuple(part for part in parts if not (tied and part.name == "lm_head.*"))
+
+
+def published_stage(stage: str) -> Stage:
+    """Return a stage as a run has it; its one task is its mixture (see ``unipixel_data``).
+
+    Raises:
+        ConfigError: another stage.
+    """
+    recipe = pick(STAGES, stage, "stage")
+    return Stage(
+        name=stage,
+        objective=stage,
+        steps=recipe.steps,
+        batch=recipe.batch,
+        questions=recipe.lessons.turns,
+        optimizer=recipe.optimizer,
+        data=(Source(task=stage),),
+        train=published_parts(stage, tied=False),
+        precision="bf16",
+    )
 
 
 def check_published_parts(model: Any, stage: str) -> None:

@@ -22,6 +22,12 @@ def test_constant_then_linear_holds_and_falls_to_the_floor():
     assert got == pytest.approx([0.5, 1, 1, 1, 1, 3 / 3.5, 2 / 3.5, 1 / 3.5, 0])
 
 
+def test_a_cosine_falls_slowly_then_fast_then_slowly():
+    got = shares(9, warmup=4, schedule="cosine", floor=0)
+    half = 0.5**0.5 / 2
+    assert got == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.5 + half, 0.5, 0.5 - half, 0])
+
+
 def test_a_training_shorter_than_its_warm_up_only_warms_up():
     assert shares(3, warmup=10) == pytest.approx([0.1, 0.2, 0.3])
     assert shares(1, warmup=0) == [1.0]

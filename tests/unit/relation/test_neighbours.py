@@ -12,6 +12,7 @@ from deixis.relation.neighbours import (
     Neighbours,
     alike,
     compared,
+    lying,
     pair_width,
     standing,
 )
@@ -153,3 +154,15 @@ def test_the_chosen_are_those_of_each_question(scene):
     for row in range(3):
         alone = known(scene).among(rows[row : row + 1], chosen[row : row + 1])
         torch.testing.assert_close(together[row : row + 1], alone)
+
+
+def test_one_lies_on_a_side_of_another_if_it_is_far_enough_and_not_too_far_aside():
+    measures = torch.zeros(1, 4, len(LIMITS))
+    measures[0, :, :2] = torch.tensor([[0.5, 0.5], [0.2, 0.5], [0.47, 0.5], [0.3, 0.1]])
+    left, right, above, below = lying(measures)[0].round()
+    assert left[1, 0] == right[0, 1] == 1
+    assert left[2, 0] == 0  # hardly left
+    assert above[3, 0] == below[0, 3] == 1
+    assert left[3, 0] == 0  # rather above than left
+    assert not above[1, 0]
+    assert not below[1, 0]

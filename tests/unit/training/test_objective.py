@@ -15,7 +15,13 @@ from deixis.processing.deixis import STRIDE
 from deixis.scenes.catalogue import PART_NAMES
 from deixis.scenes.questions import Scene, make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.objective import FRAMES_PER_CLIP, AnswerObjective, DenseBatch, DenseObjective
+from deixis.training.objective import (
+    FRAMES_PER_CLIP,
+    AnswerObjective,
+    DenseBatch,
+    DenseObjective,
+    _word_loss,
+)
 
 
 def scene(task: str, index: int = 0, **options) -> Scene:
@@ -275,3 +281,14 @@ def test_every_weight_learns(make_tiny, lesson, object_tokens):
     things = (*(f"speech.{name}" for name in about), "pyramid.prior_gain")
     other = ("speech.shown",) if object_tokens else things
     assert {name for name in idle if not name.startswith(other)} == set()
+
+
+def test_words_of_a_conclusion_weigh_as_much_more_as_they_are_told(tiny):
+    words = tiny[1].vocabulary
+    tokens = torch.tensor([[20, words.conclude, 21, 22, words.conclude_end, words.eos, words.pad]])
+    logits = torch.randn(1, 7, 1500, generator=torch.Generator().manual_seed(0))
+    each = torch.nn.functional.cross_entropy(logits[0], tokens[0], reduction="none")[:-1]
+    weight = torch.tensor([1.0, 1.0, 5.0, 5.0, 1.0, 1.0])
+    expected = (each * weight).sum() / weight.sum()
+    torch.testing.assert_close(_word_loss(logits, tokens, words, 5.0), expected)
+    torch.testing.assert_close(_word_loss(logits, tokens, words, 1.0), each.mean())

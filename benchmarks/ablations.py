@@ -18,7 +18,7 @@ from statistics import mean
 import yaml
 
 from deixis import load
-from deixis.evaluation.evaluator import evaluate
+from deixis.evaluation.running.evaluator import evaluate
 
 ROOT = Path(__file__).parents[1]
 RUNS, OUT = ROOT / "runs" / "ablations", ROOT / "out" / "ablations"

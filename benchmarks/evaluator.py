@@ -97,9 +97,9 @@ def write_clips(root: Path, generator: np.random.Generator) -> None:
 
 def evaluated(name: str, root: str) -> None:
     """Evaluate the oracle on one data set, and print seconds, samples and peak memory."""
-    from deixis.evaluation.baselines import make_baseline
-    from deixis.evaluation.evaluator import evaluate
-    from deixis.evaluation.published import open_published
+    from deixis.evaluation.answering.baselines import make_baseline
+    from deixis.evaluation.protocols.published import open_published
+    from deixis.evaluation.running.evaluator import evaluate
 
     benchmark = open_published(name, root)
     start = process_time()

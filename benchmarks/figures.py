@@ -97,7 +97,7 @@ def measure(task: str, seed: int, count: int) -> None:
 def fixed() -> dict[str, dict[str, float]]:
     """Return the quoted figures of each task on the fixed questions."""
     from deixis import load
-    from deixis.evaluation.evaluator import evaluate
+    from deixis.evaluation.running.evaluator import evaluate
 
     reasoner, found = load("deixis-tiny"), {}
     for task, names in QUOTED.items():

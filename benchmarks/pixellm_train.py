@@ -25,7 +25,7 @@ import torch
 from pixellm import SIZE, WORDS, mid_size
 from results import middle, record, seconds
 
-from deixis.evaluation.evaluator import evaluate
+from deixis.evaluation.running.evaluator import evaluate
 from deixis.models.pixellm import PixelLM
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.processing.pixellm_batch import PixelLMBatch

@@ -10,8 +10,8 @@ import json
 from math import prod
 from pathlib import Path
 
-from deixis.evaluation.bill import STATIONS
-from deixis.evaluation.cost import count_operations
+from deixis.evaluation.costing.bill import STATIONS
+from deixis.evaluation.costing.cost import count_operations
 
 MODELS = {"prima": "#2a6fdb", "prima_v1": "#7a5cc4", "lisa": "#d98b1f", "glamm": "#c0392b"}
 IMAGES = range(1, 10)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from deixis.config import load_run
-from deixis.evaluation.benchmarks import open_benchmark
-from deixis.evaluation.slices import evaluate_slices
+from deixis.evaluation.running.benchmarks import open_benchmark
+from deixis.evaluation.running.slices import evaluate_slices
 from deixis.models.prima import PRESETS
 from deixis.reasoning.reasoner import load
 from deixis.training.prima import published_parts

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel, DynamicCache
 
-from deixis.evaluation.bill import NAMED, QUESTION, TEXT
+from deixis.evaluation.costing.bill import NAMED, QUESTION, TEXT
 from deixis.models.prima import PrimaModel
 from deixis.models.prima_config import VICUNA, PrimaConfig
 

@@ -17,8 +17,8 @@ from PIL import Image, ImageFilter
 from results import record
 
 from deixis import Frame, ImageSet, Mask, load
-from deixis.evaluation.benchmarks import REFERRING, Benchmark
-from deixis.evaluation.evaluator import Answerer, evaluate
+from deixis.evaluation.running.benchmarks import REFERRING, Benchmark
+from deixis.evaluation.running.evaluator import Answerer, evaluate
 from deixis.scenes.catalogue import BY_NAME
 from deixis.scenes.drawing.dice import Dice
 from deixis.scenes.drawing.render import Rendering, render

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from deixis import load
-from deixis.evaluation.evaluator import Answerer, evaluate
+from deixis.evaluation.running.evaluator import Answerer, evaluate
 from deixis.scenes.questions import TASKS, make_sample
 from deixis.structures.samples import Sample
 from deixis.training.objective import OBJECTIVES

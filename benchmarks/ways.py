@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 
 from deixis import load
-from deixis.evaluation.evaluator import Answerer, evaluate
+from deixis.evaluation.running.evaluator import Answerer, evaluate
 from deixis.scenes.asking.wording import Words, listed
 from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.knowing.meaning import Which
@@ -54,7 +54,7 @@ def scenes(task: str, count: int, seed: int, kinds: dict[str, float] | None = No
 
 def by_images(reasoner: Answerer, count: int, seed: int) -> dict[str, dict[str, float]]:
     """Return the figures of ``multi`` by the number of images."""
-    from deixis.evaluation.benchmarks import MULTI, Benchmark
+    from deixis.evaluation.running.benchmarks import MULTI, Benchmark
 
     samples = [scene.samples[0] for scene in scenes("multi", count, seed)]
     found = {}

@@ -6,7 +6,7 @@ from typing import Any
 
 def flops(model: str, images: int, answer_tokens: int, *, as_json: bool) -> None:
     """Print the operations of a model."""
-    from deixis.evaluation.cost import count_operations
+    from deixis.evaluation.costing.cost import count_operations
 
     report = count_operations(model, images, answer_tokens)
     if as_json:

@@ -78,7 +78,7 @@ def _report(reasoner: Any, benchmark: Any, settings: Settings, pictures: int) ->
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from deixis.evaluation.evaluator import evaluate, report_table
+    from deixis.evaluation.running.evaluator import evaluate, report_table
 
     out = settings.out
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -94,9 +94,9 @@ def _report(reasoner: Any, benchmark: Any, settings: Settings, pictures: int) ->
         )
     Console(soft_wrap=True).print(report_table(report))
     if out is not None:
-        from deixis.evaluation.gallery import drawn_in
-        from deixis.evaluation.pages import write_page
-        from deixis.evaluation.tables import write_markdown
+        from deixis.evaluation.reporting.gallery import drawn_in
+        from deixis.evaluation.reporting.pages import write_page
+        from deixis.evaluation.reporting.tables import write_markdown
 
         write_markdown(out.with_suffix(".md"), report)
         folder = out.with_name(f"{out.stem}_pictures")
@@ -106,7 +106,7 @@ def _report(reasoner: Any, benchmark: Any, settings: Settings, pictures: int) ->
 def _opened(asked: Asked) -> Any:
     """Return the benchmark that is asked for."""
     from deixis.data.catalogue import DATA_SETS
-    from deixis.evaluation.benchmarks import open_benchmark
+    from deixis.evaluation.running.benchmarks import open_benchmark
 
     name, root = asked.name, asked.root
     if name is None:
@@ -122,7 +122,7 @@ def _opened(asked: Asked) -> Any:
         )
     count, split = asked.count or USUAL_COUNT, asked.split or "test"
     if root is not None:
-        from deixis.evaluation import m4seg
+        from deixis.evaluation.running import m4seg
 
         return m4seg.open_benchmark(root, split, count=asked.count)
     if not name.startswith("data:"):
@@ -135,16 +135,16 @@ def _answering(
 ) -> Any:
     """Return who answers: a baseline, another system's predictions, or the model."""
     if baseline is not None:
-        from deixis.evaluation.baselines import make_baseline
+        from deixis.evaluation.answering.baselines import make_baseline
 
         return make_baseline(baseline, benchmark)
     if predictions is not None:
-        from deixis.evaluation.predictions import Predictions
+        from deixis.evaluation.answering.predictions import Predictions
 
         return Predictions(predictions)
     reasoner = _spread(settings) if settings.workers else _load(settings)
     if settings.keep is not None:
-        from deixis.evaluation.keeping import Kept
+        from deixis.evaluation.answering.keeping import Kept
 
         return Kept(reasoner, settings.keep)
     return reasoner
@@ -189,7 +189,7 @@ def show_scenes(out: Path, *, task: str, count: int, seed: int, split: str) -> N
 
 def judge(model: Path, settings: Judging) -> dict[str, float]:
     """Return each task's score on fixed `val` questions, for choosing the best checkpoint."""
-    from deixis.evaluation.evaluator import evaluate
+    from deixis.evaluation.running.evaluator import evaluate
     from deixis.reasoning.reasoner import load
 
     reasoner, scores = load(model), {}
@@ -203,7 +203,7 @@ def judge(model: Path, settings: Judging) -> dict[str, float]:
 
 def paint(model: Path, settings: Judging | None) -> Image.Image:
     """Return a sheet with one answer of each task."""
-    from deixis.evaluation.benchmarks import SceneSamples
+    from deixis.evaluation.running.benchmarks import SceneSamples
     from deixis.reasoning.reasoner import load
     from deixis.scenes.questions import TASKS
     from deixis.viz.overlay import contact_sheet
@@ -220,7 +220,7 @@ def _spread(settings: Settings) -> Any:
     """Return the model on as many workers as are asked for."""
     from functools import partial
 
-    from deixis.evaluation.spreading import Spread
+    from deixis.evaluation.answering.spreading import Spread
     from deixis.reasoning.reasoner import load
 
     check_model(settings.model)

@@ -12,7 +12,7 @@ from deixis.errors import ConfigError
 
 if TYPE_CHECKING:
     from deixis.cli.wanted import Asked, Settings
-    from deixis.evaluation.benchmarks import Benchmark
+    from deixis.evaluation.running.benchmarks import Benchmark
 
 MINILM = "minilm"  # the text model that a package brings
 SHOWN = 20  # refused records that are told one by one
@@ -24,7 +24,7 @@ def open_foreign(asked: Asked) -> Benchmark:
     Raises:
         ConfigError: no root, or a name, split or protocol that is not known.
     """
-    from deixis.evaluation.published import open_published
+    from deixis.evaluation.protocols.published import open_published
 
     if asked.root is None:
         raise ConfigError(f"{asked.name}: expected --root with the folder of the data, got none.")
@@ -37,7 +37,7 @@ def open_foreign(asked: Asked) -> Benchmark:
         quarantine=asked.quarantine,
     )
     if asked.judge is not None:
-        from deixis.evaluation.judging import PUBLISHED, Judge
+        from deixis.evaluation.protocols.judging import PUBLISHED, Judge
 
         web = asked.judge.startswith(("http://", "https://"))
         kept = Path("judgements.jsonl") if web else Path(asked.judge)
@@ -53,7 +53,7 @@ def open_foreign(asked: Asked) -> Benchmark:
         compare_by = getattr(benchmark.task.counts, "compare_by", None)
         if compare_by is None:
             raise ConfigError(f"--phrases: expected grandf, got {asked.name}. Leave it out.")
-        from deixis.evaluation.sentences import model_similarity, phrase_similarity
+        from deixis.evaluation.protocols.sentences import model_similarity, phrase_similarity
 
         minilm = asked.phrases == MINILM
         compare_by(*(phrase_similarity() if minilm else model_similarity(asked.phrases)))
@@ -66,7 +66,7 @@ def answer_only(reasoner: Any, benchmark: Benchmark, settings: Settings) -> None
     Raises:
         ConfigError: a share without a folder.
     """
-    from deixis.evaluation.keeping import Kept, answer_share, write_submission
+    from deixis.evaluation.answering.keeping import Kept, answer_share, write_submission
 
     if settings.submission is not None:
         print(write_submission(reasoner, benchmark, settings.submission))
@@ -78,11 +78,11 @@ def answer_only(reasoner: Any, benchmark: Benchmark, settings: Settings) -> None
 
 def compare(reports: tuple[Path, Path], out: Path | None, root: Path | None) -> None:
     """Print how a second report differs from a first, as JSON; with ``out`` draw it on a page."""
-    from deixis.evaluation.comparing import compare, reopen
+    from deixis.evaluation.reporting.comparing import compare, reopen
 
     found = compare(*reports)
     if out is not None:
-        from deixis.evaluation.side_by_side import write_side_by_side
+        from deixis.evaluation.reporting.side_by_side import write_side_by_side
 
         write_side_by_side(out, found, reports, reopen(reports[0], root).samples)
     print(json.dumps(found, indent=1))

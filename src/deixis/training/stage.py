@@ -145,7 +145,7 @@ class StageTrainer(Trainer):
         return torch.stack([part.float() for part in parts.values()]).sum()
 
     def floating_point_ops(self, inputs: Any) -> int:
-        return 0  # counted by evaluation/cost.py, not by a rule of thumb
+        return 0  # counted by evaluation/costing/cost.py, not by a rule of thumb
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "train_runtime" in logs:  # the Trainer's farewell; our journal has it all

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from deixis.evaluation.benchmarks import Benchmark, Task
+from deixis.evaluation.running.benchmarks import Benchmark, Task
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask

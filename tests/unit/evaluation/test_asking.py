@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from deixis.data.images.reasoning import open_muse
-from deixis.evaluation import asking
-from deixis.evaluation.asking import blind, notes, put
-from deixis.evaluation.baselines import make_baseline
-from deixis.evaluation.benchmarks import Task
-from deixis.evaluation.counting import in_place
-from deixis.evaluation.evaluator import evaluate
-from deixis.evaluation.keeping import Kept
-from deixis.evaluation.published import WAYS, open_published
+from deixis.evaluation.answering import asking
+from deixis.evaluation.answering.asking import blind, notes, put
+from deixis.evaluation.answering.baselines import make_baseline
+from deixis.evaluation.answering.keeping import Kept
+from deixis.evaluation.protocols.counting import in_place
+from deixis.evaluation.protocols.published import WAYS, open_published
+from deixis.evaluation.running.benchmarks import Task
+from deixis.evaluation.running.evaluator import evaluate
 from deixis.metrics.images import muse
 from deixis.reasoning.given import TARGET, Given
 from deixis.structures.answers import GroundedAnswer, Target

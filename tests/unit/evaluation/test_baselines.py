@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from deixis.errors import ConfigError
-from deixis.evaluation.baselines import everything, laid_over, make_baseline
-from deixis.evaluation.benchmarks import open_benchmark
-from deixis.evaluation.evaluator import evaluate
+from deixis.evaluation.answering.baselines import everything, laid_over, make_baseline
+from deixis.evaluation.running.benchmarks import open_benchmark
+from deixis.evaluation.running.evaluator import evaluate
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation.benchmarks import ANY, BENCHMARKS, open_benchmark
+from deixis.evaluation.running.benchmarks import ANY, BENCHMARKS, open_benchmark
 from deixis.metrics.tally import MEASURES
 from deixis.scenes.questions import TASKS, make_sample
 from deixis.structures.wire import sample_to_json, to_line

@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation.benchmarks import open_benchmark
-from deixis.evaluation.evaluator import evaluate, report_table, sample_digest
-from deixis.evaluation.journal import write_json
+from deixis.evaluation.running.benchmarks import open_benchmark
+from deixis.evaluation.running.evaluator import evaluate, report_table, sample_digest
+from deixis.evaluation.running.journal import write_json
 from deixis.scenes.questions import TASKS
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.wire import ReportJson, read_json

@@ -10,12 +10,17 @@ from pathlib import Path
 import pytest
 
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation.baselines import Oracle, make_baseline
-from deixis.evaluation.evaluator import evaluate
-from deixis.evaluation.judging import Judge
-from deixis.evaluation.keeping import Kept, answer_share, check_submission, write_submission
-from deixis.evaluation.predictions import Predictions
-from deixis.evaluation.published import open_published
+from deixis.evaluation.answering.baselines import Oracle, make_baseline
+from deixis.evaluation.answering.keeping import (
+    Kept,
+    answer_share,
+    check_submission,
+    write_submission,
+)
+from deixis.evaluation.answering.predictions import Predictions
+from deixis.evaluation.protocols.judging import Judge
+from deixis.evaluation.protocols.published import open_published
+from deixis.evaluation.running.evaluator import evaluate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from tiny_sets import write_all

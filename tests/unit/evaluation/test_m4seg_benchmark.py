@@ -10,10 +10,10 @@ from deixis.curation.scenes import write_source
 from deixis.data.m4seg import open_m4seg
 from deixis.data.reader import JsonlReader
 from deixis.errors import DataError
-from deixis.evaluation.baselines import make_baseline
-from deixis.evaluation.evaluator import evaluate
-from deixis.evaluation.m4seg import open_benchmark
-from deixis.evaluation.sentences import LEXICAL, phrase_similarity
+from deixis.evaluation.answering.baselines import make_baseline
+from deixis.evaluation.protocols.sentences import LEXICAL, phrase_similarity
+from deixis.evaluation.running.evaluator import evaluate
+from deixis.evaluation.running.m4seg import open_benchmark
 from deixis.metrics.m4seg import NAMES, words_alike
 
 

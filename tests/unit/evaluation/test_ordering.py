@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deixis.evaluation.ordering import agree, another_order, is_symmetric, reordered
+from deixis.evaluation.running.ordering import agree, another_order, is_symmetric, reordered
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask

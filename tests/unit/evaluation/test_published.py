@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 from deixis.cli.app import app
 from deixis.data.catalogue import DATA_SETS
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation.baselines import make_baseline
-from deixis.evaluation.comparing import compare
-from deixis.evaluation.evaluator import evaluate
-from deixis.evaluation.predictions import Predictions
-from deixis.evaluation.published import UNSCORED, WAYS, open_published
-from deixis.evaluation.tables import markdown
+from deixis.evaluation.answering.baselines import make_baseline
+from deixis.evaluation.answering.predictions import Predictions
+from deixis.evaluation.protocols.published import UNSCORED, WAYS, open_published
+from deixis.evaluation.reporting.comparing import compare
+from deixis.evaluation.reporting.tables import markdown
+from deixis.evaluation.running.evaluator import evaluate
 from deixis.metrics.protocols import find_protocol
 from deixis.structures.wire import answer_to_json
 

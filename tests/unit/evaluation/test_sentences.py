@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from deixis.cli.app import app
 from deixis.errors import ConfigError, WeightsError
-from deixis.evaluation.sentences import model_similarity
+from deixis.evaluation.protocols.sentences import model_similarity
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from tiny_sets import write_all

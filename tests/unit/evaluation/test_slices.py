@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deixis.evaluation.slices import evaluate_slices, slices_of
+from deixis.evaluation.running.slices import evaluate_slices, slices_of
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation.evaluator import evaluate
-from deixis.evaluation.keeping import Kept
-from deixis.evaluation.predictions import Predictions
-from deixis.evaluation.published import open_published
-from deixis.evaluation.spreading import Spread
+from deixis.evaluation.answering.keeping import Kept
+from deixis.evaluation.answering.predictions import Predictions
+from deixis.evaluation.answering.spreading import Spread
+from deixis.evaluation.protocols.published import open_published
+from deixis.evaluation.running.evaluator import evaluate
 from deixis.extras import start_ray
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.masks import Mask

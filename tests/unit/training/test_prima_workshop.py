@@ -9,7 +9,7 @@ import torch
 
 from deixis.config import TrainRun, load_run
 from deixis.errors import ConfigError
-from deixis.evaluation.benchmarks import open_benchmark
+from deixis.evaluation.running.benchmarks import open_benchmark
 from deixis.models.prima import PRESETS, PrimaModel, prima_tiny
 from deixis.nn.cells import POINTS, cell_cross_entropy, read_cells
 from deixis.processing.prima import PrimaProcessor

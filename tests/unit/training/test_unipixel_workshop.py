@@ -10,7 +10,7 @@ from toy import curve
 
 from deixis.config import load_run
 from deixis.errors import ConfigError
-from deixis.evaluation.benchmarks import open_benchmark
+from deixis.evaluation.running.benchmarks import open_benchmark
 from deixis.models.unipixel import PRESETS, UniPixelModel
 from deixis.models.unipixel_config import unipixel_tiny
 from deixis.models.unipixel_keys import BUFFERS

@@ -18,11 +18,11 @@ from rich.table import Table
 
 from deixis import __version__
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation.asking import notes, put
-from deixis.evaluation.benchmarks import Benchmark, open_benchmark
-from deixis.evaluation.gallery import Gallery
-from deixis.evaluation.journal import Journal, Row, from_row, to_row
-from deixis.evaluation.ordering import LIMIT, agree, another_order, is_symmetric, reordered
+from deixis.evaluation.answering.asking import notes, put
+from deixis.evaluation.reporting.gallery import Gallery
+from deixis.evaluation.running.benchmarks import Benchmark, open_benchmark
+from deixis.evaluation.running.journal import Journal, Row, from_row, to_row
+from deixis.evaluation.running.ordering import LIMIT, agree, another_order, is_symmetric, reordered
 from deixis.metrics.bootstrap import as_sums, from_sums, intervals
 from deixis.metrics.sums import UNIT, Tally
 from deixis.metrics.tally import measure

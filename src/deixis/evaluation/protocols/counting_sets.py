@@ -7,8 +7,8 @@ import numpy as np
 
 from deixis.data.annotations.rows import LazySamples
 from deixis.errors import ConfigError
-from deixis.evaluation.counting import Counting
-from deixis.evaluation.judging import Judge
+from deixis.evaluation.protocols.counting import Counting
+from deixis.evaluation.protocols.judging import Judge
 from deixis.metrics.images.gcg import Similarity
 from deixis.metrics.images.precision import AveragePrecision
 from deixis.metrics.sums import Tally

@@ -27,8 +27,8 @@ from transformers import (
 from deixis.config import expected_one_of
 from deixis.decoding.segment_anything import SegHead, SegmentAnything
 from deixis.errors import ConfigError
-from deixis.evaluation.bill import QUESTION, Bill, meta
-from deixis.evaluation.cost_families import deixis_bill, unipixel_bill
+from deixis.evaluation.costing.bill import QUESTION, Bill, meta
+from deixis.evaluation.costing.families import deixis_bill, unipixel_bill
 from deixis.models.deixis import PRESETS as DEIXIS
 from deixis.models.pixellm import Look, PixelLM
 from deixis.models.pixellm_config import PixelLMConfig, pixellm_7b, pixellm_13b

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deixis.evaluation.tables import markdown_rows
+from deixis.evaluation.reporting.tables import markdown_rows
 from deixis.structures.files import write_whole
 
 BINS = 20

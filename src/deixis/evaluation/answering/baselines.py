@@ -9,7 +9,7 @@ import numpy as np
 
 from deixis.config import pick
 from deixis.errors import ConfigError
-from deixis.evaluation.benchmarks import Benchmark, SceneSamples
+from deixis.evaluation.running.benchmarks import Benchmark, SceneSamples
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
 from deixis.structures.answers import GroundedAnswer, Target

@@ -1,7 +1,7 @@
 """Benchmarks of others in their published protocols: data set and protocol -> samples, figures.
 
 A table names, for each data set of `deixis.data.catalogue`, the protocols in which it is scored:
-the first is the one that its papers' numbers follow. `deixis.evaluation.counting` does the sums.
+the first is the one that its papers' numbers follow. `deixis.evaluation.protocols.counting` does the sums.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,10 +16,11 @@ from deixis.data.checking import check, write_refused
 from deixis.data.clips.regions import open_regions
 from deixis.data.images.reasoning import open_reason_seg
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation import asking, counting, counting_muse, counting_sets
-from deixis.evaluation.asking import Asking
-from deixis.evaluation.benchmarks import Benchmark, Task
-from deixis.evaluation.counting import Counting
+from deixis.evaluation.answering import asking
+from deixis.evaluation.answering.asking import Asking
+from deixis.evaluation.protocols import counting, counting_muse, counting_sets
+from deixis.evaluation.protocols.counting import Counting
+from deixis.evaluation.running.benchmarks import Benchmark, Task
 
 Opener = Callable[[Path, str], LazySamples]
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from deixis.config import pick
 from deixis.data.reader import JsonlReader
 from deixis.errors import ConfigError
-from deixis.evaluation.asking import Asking
+from deixis.evaluation.answering.asking import Asking
 from deixis.metrics.sums import Tally
 from deixis.scenes.questions import make_sample
 from deixis.structures.answers import GroundedAnswer

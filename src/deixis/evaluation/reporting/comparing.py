@@ -7,8 +7,8 @@ from typing import Any
 from deixis.data.annotations.coco import read_json
 from deixis.data.annotations.rows import LazySamples, field
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation import counting, counting_muse
-from deixis.evaluation.benchmarks import Benchmark, open_benchmark
+from deixis.evaluation.protocols import counting, counting_muse
+from deixis.evaluation.running.benchmarks import Benchmark, open_benchmark
 from deixis.metrics.bootstrap import differences, from_sums
 from deixis.metrics.protocols import find_protocol
 from deixis.metrics.sums import Tally
@@ -76,8 +76,8 @@ def reopen(path: Path | str, root: Path | None) -> Benchmark:
     Raises:
         ConfigError: a root is needed and none was given.
     """
-    from deixis.evaluation import m4seg
-    from deixis.evaluation.published import WAYS, open_published
+    from deixis.evaluation.protocols.published import WAYS, open_published
+    from deixis.evaluation.running import m4seg
 
     setting = _report(Path(path))["configuration"]
     name, count, split = setting["benchmark"], setting["count"], setting["split"]

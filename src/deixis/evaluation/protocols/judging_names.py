@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deixis.evaluation.judging import Judge
+from deixis.evaluation.protocols.judging import Judge
 from deixis.metrics.images.boxes import tight_box
 from deixis.structures.answers import GroundedAnswer
 

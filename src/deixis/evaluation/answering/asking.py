@@ -49,7 +49,7 @@ class Asking:
 
 
 class Task(Protocol):
-    """What is asked of `deixis.evaluation.benchmarks.Task`."""
+    """What is asked of `deixis.evaluation.running.benchmarks.Task`."""
 
     @property
     def asking(self) -> Asking | None: ...

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from deixis.errors import ConfigError, DataError
-from deixis.evaluation.asking import put
-from deixis.evaluation.benchmarks import Benchmark
-from deixis.evaluation.journal import from_row, to_row
+from deixis.evaluation.answering.asking import put
+from deixis.evaluation.running.benchmarks import Benchmark
+from deixis.evaluation.running.journal import from_row, to_row
 from deixis.reasoning.given import Given
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.files import write_whole

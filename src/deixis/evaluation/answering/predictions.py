@@ -19,7 +19,7 @@ import numpy as np
 from deixis.data.annotations.coco import read_json
 from deixis.data.annotations.rows import field
 from deixis.errors import DataError
-from deixis.evaluation.counting import MISSING
+from deixis.evaluation.protocols.counting import MISSING
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask

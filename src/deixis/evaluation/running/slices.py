@@ -6,8 +6,8 @@ image shows are slices of one run, not runs of their own.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from deixis.evaluation.asking import blind
-from deixis.evaluation.evaluator import Answerer
+from deixis.evaluation.answering.asking import blind
+from deixis.evaluation.running.evaluator import Answerer
 from deixis.metrics.sums import Tally
 from deixis.metrics.tally import measure
 from deixis.structures.answers import GroundedAnswer

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deixis.evaluation.bill import Bill, meta
+from deixis.evaluation.costing.bill import Bill, meta
 from deixis.models.deixis import DeixisModel
 from deixis.models.deixis_config import DeixisConfig
 from deixis.models.unipixel import UniPixelModel

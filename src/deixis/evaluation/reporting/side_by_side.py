@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from deixis.errors import DataError
-from deixis.evaluation.journal import answers_beside
-from deixis.evaluation.pages import STYLE, table
-from deixis.evaluation.predictions import LISTED
+from deixis.evaluation.answering.predictions import LISTED
+from deixis.evaluation.reporting.pages import STYLE, table
+from deixis.evaluation.running.journal import answers_beside
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.files import write_whole
 from deixis.structures.samples import Sample
@@ -30,7 +30,7 @@ def write_side_by_side(
 
     Args:
         out: the page.
-        found: what `deixis.evaluation.comparing.compare` returned.
+        found: what `deixis.evaluation.reporting.comparing.compare` returned.
         reports: the two reports; their answers stand beside them.
         samples: what was asked.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deixis.evaluation.figures_published import PUBLISHED, Figure
+from deixis.evaluation.reporting.figures_published import PUBLISHED, Figure
 from deixis.structures.files import write_whole
 
 SAID = (  # of a report's configuration

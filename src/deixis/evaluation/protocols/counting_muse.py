@@ -9,9 +9,9 @@ import numpy as np
 
 from deixis.data.annotations.rows import LazySamples
 from deixis.errors import ConfigError
-from deixis.evaluation.counting import LOGIT, Counting, in_place, logits_of, masks_of
-from deixis.evaluation.judging import Judge
-from deixis.evaluation.judging_names import fitting, named
+from deixis.evaluation.protocols.counting import LOGIT, Counting, in_place, logits_of, masks_of
+from deixis.evaluation.protocols.judging import Judge
+from deixis.evaluation.protocols.judging_names import fitting, named
 from deixis.metrics.images import muse
 from deixis.metrics.images.labels import Counts
 from deixis.metrics.images.lisa import UNION_EPSILON

@@ -7,8 +7,8 @@ from typing import Any
 
 from deixis.data.m4seg import open_m4seg
 from deixis.errors import DataError
-from deixis.evaluation.benchmarks import Benchmark, Task
-from deixis.evaluation.sentences import phrase_similarity
+from deixis.evaluation.protocols.sentences import phrase_similarity
+from deixis.evaluation.running.benchmarks import Benchmark, Task
 from deixis.metrics.m4seg import NAMES, measure
 from deixis.metrics.sums import Tally
 from deixis.structures.answers import GroundedAnswer

@@ -1,7 +1,7 @@
 """Benchmarks of others in their published protocols: data set and protocol -> samples, figures.
 
 A table names, for each data set of `deixis.data.catalogue`, the protocols in which it is scored:
-the first is the one that its papers' numbers follow. `deixis.evaluation.protocols.counting` does the sums.
+the first is the one that its papers' numbers follow. ``counting.py`` beside it does the sums.
 """
 
 from collections.abc import Callable, Mapping

@@ -59,3 +59,22 @@ def test_yes_or_no_is_about_all_that_there_is_and_no_about_nothing():
     assert [m.thing for m in mentions(FACTS, mug) if m.role == MEANT] == [1, 2]
     missing = asked("exists", Which(described=Described(category="fish")), silent=True)
     assert mentions(FACTS, missing) == []
+
+
+def fits(rule: str, detail: str) -> set[int]:
+    """What fits a question about the red mug [1] and the kite [2], of image 1."""
+    pointed = (
+        Pointed(prompt=Point(image=0, x=20, y=30, object_id=1), thing=1),
+        Pointed(prompt=Point(image=0, x=80, y=30, object_id=2), thing=3),
+    )
+    found = mentions(FACTS, asked(rule, pointed=pointed, detail=detail))
+    return {m.thing for m in found if m.role == FITS}
+
+
+def test_what_is_asked_of_one_thing_fits_all_of_which_it_is_true():
+    assert fits("told side", "left") == {1, 2}  # of the kite
+    assert fits("told side", "right") == set()
+    assert fits("told larger", "") == set()
+    assert fits("told alike", "colour") == {1, 3}
+    assert fits("told number", "category") == {1, 2}
+    assert fits("told where", "") == set()

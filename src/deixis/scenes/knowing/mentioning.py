@@ -4,13 +4,14 @@
 fish. A model that learns to notice these learns the rest sooner; nobody tells it when it is asked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from deixis.scenes.catalogue import PART_NAMES
 from deixis.scenes.knowing.asked import Asked
 from deixis.scenes.knowing.facts import Facts
-from deixis.scenes.knowing.meaning import Described, find
+from deixis.scenes.knowing.meaning import Appearance, Described, find, larger, lies
+from deixis.scenes.knowing.motion import motion_holds
 from deixis.scenes.knowing.truth import truth_of
 
 FITS, BESIDE, MEANT = 0, 1, 2
@@ -40,13 +41,42 @@ def mentions(facts: Facts, asked: Asked) -> list[Mention]:
 
 
 def _described(facts: Facts, asked: Asked) -> Iterator[Mention]:
-    if asked.rule == "told number":  # all that are like what is pointed at
-        word = getattr(facts.things[asked.pointed[asked.about].thing], asked.detail)
-        yield from _all(facts, asked, Described(**{asked.detail: word}), FITS)
+    yield from _fitting(facts, asked)
     for which in asked.which:
         yield from _all(facts, asked, which.described, FITS)
         if which.relation:
             yield from _all(facts, asked, which.relation[1], BESIDE)
+
+
+def _fitting(facts: Facts, asked: Asked) -> Iterator[Mention]:
+    """Whatever what is asked of a pointed-at thing would be true of: all things to the left of
+    [2], all that move up, all that are like [1]."""
+    about = asked.pointed[asked.about] if asked.pointed else None
+    if about is None or asked.rule not in FITTING:
+        return
+    others = [one for one in asked.pointed if one is not about] or [about]
+    fits = FITTING[asked.rule]
+    for thing, frames in facts.shown(asked.frames).items():
+        if fits(facts, asked, thing, (others[0].thing, about.frame)):
+            yield from (Mention(frame, thing, FITS) for frame in frames)
+
+
+def _alike(facts: Facts, asked: Asked, thing: int, other: int) -> bool:
+    one, two = facts.things[thing], facts.things[other]
+    return bool(getattr(one, asked.detail) == getattr(two, asked.detail))
+
+
+FITTING: dict[str, Callable[[Facts, Asked, int, Appearance], bool | None]] = {
+    "told side": lambda facts, asked, thing, other: thing != other[0]
+    and lies(facts, thing, asked.detail, *other),
+    "told larger": lambda facts, asked, thing, other: thing != other[0]
+    and larger(facts, (thing, other[1]), other),
+    "told alike": lambda facts, asked, thing, other: _alike(facts, asked, thing, other[0]),
+    "told motion": lambda facts, asked, thing, other: motion_holds(facts, thing, asked.detail),
+    "told number": lambda facts, asked, thing, other: _alike(
+        facts, asked, thing, asked.pointed[asked.about].thing
+    ),
+}
 
 
 def _all(facts: Facts, asked: Asked, described: Described, role: int) -> Iterator[Mention]:

@@ -167,11 +167,9 @@ class UniPixelProcessor:
             read=tuple(read), patches=patches, grid=grid, head=head, positions=positions
         )
 
-    def question(self, text: str, *, first: bool = True) -> list[int]:
-        """Return the ids of a question up to where the answer begins: of the one that stands after
-        the clip, or of one after an answer."""
-        before = "" if first else f"\n{TURN}user\n"
-        return self.vocabulary.encode(f"{before}{text}{END}\n{TURN}assistant\n")
+    def question(self, text: str) -> list[int]:
+        """Return the ids of a question, after its clip, up to where the answer begins."""
+        return self.vocabulary.encode(f"{text}{END}\n{TURN}assistant\n")
 
     def typed(self, text: str) -> str:
         """Return what a person typed, with nothing in it that is read as a slot."""

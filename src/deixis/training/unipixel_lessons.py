@@ -19,13 +19,13 @@ import numpy as np
 
 from deixis.processing.unipixel import UniPixelProcessor, check_images, pointing
 from deixis.processing.unipixel_frames import sample_in_buckets, with_kept
-from deixis.processing.unipixel_text import localize, prefilled, refer
+from deixis.processing.unipixel_text import Turn, localize, prefilled, refer
 from deixis.structures.answers import Target
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point
 from deixis.structures.samples import Sample
 from deixis.training.unipixel_recipe import Lessons
-from deixis.training.unipixel_rows import Lesson, Plan, Turn, answered, written
+from deixis.training.unipixel_rows import Exchange, Lesson, Plan, answered, written
 
 HANDLE = re.compile(r"\[(\d+)\]")
 NAMING = ("What is {it}?", "Describe {it}.", "Name {it}.")
@@ -120,7 +120,8 @@ class Teacher:
                 continue
             said, targets = answered(sample.answer, self.processor.typed)
             question = self.processor.typed(sample.question.text)
-            self._add(plan, Turn(question=question, answer=said, targets=tuple(targets)))
+            turn = Turn(question=question, answer=said)
+            self._add(plan, Exchange(turn=turn, targets=tuple(targets)))
         targets = [target for turn in plan.turns for target in turn.targets]
         firsts = [min(set(t.masks) & set(plan.read), default=0) for t in targets]
         if firsts and random.random() < ONWARD:
@@ -130,8 +131,8 @@ class Teacher:
     def find(self, samples: Sequence[Sample], random: Random) -> Plan | None:
         """Ask for the masks of what is pointed at, all on one frame, and follow it from there."""
         sample = random.choice(samples)
-        plan, one = self._plan([sample], random), asked(sample)
-        sparse, targets, text = one.sparse, one.targets, one.question
+        plan, known = self._plan([sample], random), asked(sample)
+        sparse, targets, text = known.sparse, known.targets, known.question
         if not sparse:
             sparse, targets = self._pointed(sample, plan, random)
             names = " and ".join(f"[{number}]" for number in targets)
@@ -142,10 +143,11 @@ class Teacher:
         numbers = list(dict.fromkeys(map(number_of, sparse)))[: self.lessons.objects]
         if not numbers:
             return None
-        turn = self._refer(localize(text), "", [p for p in sparse if number_of(p) in numbers])
-        order = list(dict.fromkeys(map(number_of, turn.prompts)))
+        one = self._refer(localize(text), "", [p for p in sparse if number_of(p) in numbers])
+        order = list(dict.fromkeys(map(number_of, one.prompts)))
         found = tuple(targets[number] for number in order)
-        self._add(plan, replace(turn, answer=prefilled(order), targets=found))
+        turn = replace(one.turn, answer=prefilled(order))
+        self._add(plan, replace(one, turn=turn, targets=found))
         start = plan.read.index(sparse[0].image)
         ways = [plan.read[start:], plan.read[start::-1]]
         plan.drawn = random.choice([way for way in ways if len(way) > 1] or ways)
@@ -185,31 +187,32 @@ class Teacher:
         read = sample_in_buckets(len(images), self.frames, random)
         return Plan(images=images, read=with_kept(read, sorted(keep)[: len(read)]))
 
-    def _add(self, plan: Plan, turn: Turn) -> bool:
+    def _add(self, plan: Plan, new: Exchange) -> bool:
         """Add a turn if there is room for it and its prompts are on frames that are read."""
         limits = self.lessons
-        objects = len(turn.targets) + sum(len(one.targets) for one in plan.turns)
+        objects = len(new.targets) + sum(len(one.targets) for one in plan.turns)
         fits = (
             len(plan.turns) < limits.turns
             and objects <= limits.objects
-            and len(turn.answer.split()) <= limits.words
-            and all(prompt.image in plan.read for prompt in turn.prompts)
+            and len((new.turn.answer or "").split()) <= limits.words
+            and all(prompt.image in plan.read for prompt in new.prompts)
         )
         if fits:
-            plan.turns.append(turn)
+            plan.turns.append(new)
         return fits
 
-    def _turn(self, question: str, answer: str) -> Turn:
+    def _turn(self, question: str, answer: str) -> Exchange:
         typed = self.processor.typed
-        return Turn(question=typed(question), answer=typed(answer))
+        return Exchange(turn=Turn(question=typed(question), answer=typed(answer)))
 
-    def _refer(self, question: str, answer: str, prompts: Sequence[Point | Box]) -> Turn:
+    def _refer(self, question: str, answer: str, prompts: Sequence[Point | Box]) -> Exchange:
         """Return a turn whose question has <ref> slots."""
         numbers = [number_of(prompt) for prompt in prompts]
         counts = {one: numbers.count(one) for one in numbers}
         text, order = refer(self.processor.typed(question), counts)
         placed = tuple(p for one in order for p in prompts if number_of(p) == one)
-        return Turn(question=text, answer=self.processor.typed(answer), prompts=placed)
+        turn = Turn(question=text, answer=self.processor.typed(answer))
+        return Exchange(turn=turn, prompts=placed)
 
     def _pointed(
         self, sample: Sample, plan: Plan, random: Random, after: int = 0

@@ -14,7 +14,14 @@ from torch import Tensor
 from deixis.processing.unipixel import SECONDS, UniPixelProcessor
 from deixis.processing.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
 from deixis.processing.unipixel_frames import mrope_positions, sam_frames, sam_masks
-from deixis.processing.unipixel_text import END, IGNORED, SEG, region_prefix
+from deixis.processing.unipixel_text import (
+    IGNORED,
+    SEG,
+    Turn,
+    conversation,
+    learned,
+    region_prefix,
+)
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
@@ -37,11 +44,10 @@ class Lesson:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
-    """A question and its answer with their slots; what its <ref> and its <seg> stand for."""
+class Exchange:
+    """A turn of a conversation, its slots written in; what its <ref> and its <seg> stand for."""
 
-    question: str
-    answer: str
+    turn: Turn
     prompts: tuple[Point | Box, ...] = ()
     targets: tuple[Target, ...] = ()
 
@@ -59,7 +65,7 @@ class Plan:
 
     images: ImageSet
     read: list[int]
-    turns: list[Turn] = field(default_factory=list)
+    turns: list[Exchange] = field(default_factory=list)
     regions: dict[int, dict[int, Mask]] = field(default_factory=dict)
     drawn: list[int] = field(default_factory=list)
 
@@ -68,22 +74,20 @@ def written(plan: Plan, processor: UniPixelProcessor, most: int) -> Lesson:
     """Return a plan as ids and labels, pixels and masks; turns behind ``most`` ids are left out."""
     images = plan.images
     view = processor.view_of(images, plan.read)
-    turns, touched = list(plan.turns), None
+    kept, touched = list(plan.turns), None
     if plan.regions:
         touched = processor.regions(plan.regions, images, view)
         shown = touched.flatten(2).any(2).T.tolist()
         before = region_prefix(dict(zip(plan.regions, shown, strict=True)), len(view.read))
-        turns[0] = replace(turns[0], question=before + turns[0].question)
-    ids, labels = view.head.tolist(), [IGNORED] * len(view.head)
-    kept: list[Turn] = []
-    for turn in turns:
-        asked = processor.question(turn.question, first=not kept)
-        said = processor.vocabulary.encode(turn.answer + END)
-        if kept and len(ids) + len(asked) + len(said) > most:
+        first = kept[0].turn
+        kept[0] = replace(kept[0], turn=replace(first, question=before + first.question))
+    cells = view.cells[0] * view.cells[1] * view.grid[0]
+    while True:
+        text = conversation([one.turn for one in kept], cells)
+        ids, labels = learned(text, processor.vocabulary.encode)
+        if len(ids) <= most or len(kept) == 1:
             break
-        ids += asked + said
-        labels += [IGNORED] * len(asked) + said
-        kept.append(turn)
+        kept.pop()
     side, drawn = processor.config.sam_config.image_size, plan.drawn or plan.read
     frames = [images[index] for index in drawn]
     targets = [target for turn in kept for target in turn.targets]

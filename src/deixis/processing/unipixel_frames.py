@@ -76,7 +76,7 @@ def sample_in_buckets(total: int, count: int, random: Random) -> list[int]:
 
 
 def with_kept(chosen: list[int], keep: Collection[int]) -> list[int]:
-    """Return chosen frames, each of those to keep in the place of the nearest that need not be.
+    """Return chosen frames in order, each to keep in the place of the nearest that need not be.
 
     Raises:
         DataError: more frames to keep than are chosen.
@@ -90,7 +90,7 @@ def with_kept(chosen: list[int], keep: Collection[int]) -> list[int]:
     for place in sorted(set(keep) - set(chosen)):
         free = [i for i, one in enumerate(chosen) if one not in keep]
         chosen[min(free, key=lambda i: abs(chosen[i] - place))] = place
-    return chosen
+    return sorted(chosen)
 
 
 def frames_by_rate(total: int, rate: float, *, most: int, wanted: float = 2.0) -> int:

@@ -1,5 +1,7 @@
 """Frames, masks and positions as UniPixel's language decoder and SAM read them."""
 
+from random import Random
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from deixis.processing.unipixel_frames import (
     pair_masks,
     patchify,
     sample_frames,
+    sample_in_buckets,
     sample_with,
     smart_resize,
     touched_cells,
@@ -43,7 +46,17 @@ def test_frames_to_keep_are_kept_and_their_number_stays(data):
     keep = data.draw(st.sets(st.integers(0, total - 1), max_size=min(total, 16)))
     frames = sample_with(total, keep, 16)
     assert set(keep) <= set(frames)
-    assert len(set(frames)) == min(total, 16)
+    assert frames == sorted(set(frames))
+    assert len(frames) == min(total, 16)
+
+
+@given(total=st.integers(1, 90), count=st.integers(1, 20), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_frames_by_chance_are_one_of_each_stretch(total, count, seed):
+    frames = sample_in_buckets(total, count, Random(seed))
+    assert len(frames) == min(total, count)
+    for place, frame in enumerate(frames):
+        assert place * total // len(frames) <= frame < (place + 1) * total // len(frames)
 
 
 def test_more_frames_to_keep_than_are_read_are_refused():

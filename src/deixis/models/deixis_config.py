@@ -7,6 +7,13 @@ from transformers import AutoConfig, LlamaConfig, PreTrainedConfig
 from deixis.models.deixis_checks import check_config, ready_made
 from deixis.scenes.catalogue import CATEGORIES, COLOURS, PART_NAMES, PATTERNS
 
+TOLD = {  # what objects are told in words and no head says, in the order of what is guessed
+    "deed": [
+        *("left", "right", "up", "down", "stays", "back", "leaves", "returns", "late"),
+        *("fastest", "first", "second", "third"),
+    ],
+    "side": ["left", "right", "above", "below"],
+}
 FIRST_WORD = 64  # where made-up word ids start in a config that no tokenizer has completed
 SHIPPED_VISION = {"widths": (24, 48, 96, 192), "top_down_width": 48, "blocks": (1, 1, 1, 2)}
 NECK = {"fine_width": 48, "coarse_width": 192}
@@ -159,11 +166,20 @@ class DeixisConfig(PreTrainedConfig):
         """Tokens of one target."""
         return self.levels * self.tokens_per_level
 
+    @property
+    def told_words(self) -> dict[str, list[str]]:
+        """Words by kind that objects are told beside what the dense heads say: what they do in a
+        clip, and on which side of another they lie."""
+        return TOLD
+
+    def _named(self) -> dict[str, list[str]]:
+        return {**self.words, **self.told_words, "number": [""] * self.most_images}
+
     def _made_up_tokens(self) -> dict[str, list[list[int]]]:
         """Give every word one id of its own, so that a config works before a tokenizer exists."""
         following = max(FIRST_WORD, self.group_token + self.group_size)
         tokens: dict[str, list[list[int]]] = {}
-        for kind, names in {**self.words, "number": [""] * self.most_images}.items():
+        for kind, names in self._named().items():
             tokens[kind] = [[following + i] for i in range(len(names))]
             following += len(names)
         return tokens

@@ -52,18 +52,23 @@ class Marking(nn.Module):
             nn.Linear(pair_width(kinds), width), nn.GELU(), nn.Linear(width, width)
         )
         self.whose = nn.Linear(width, width)
-        self.gain = nn.Parameter(torch.full((2,), 0.5))
+        self.gain = nn.Parameter(torch.full((3,), 0.5))
 
     def mark(self, numbers: Tensor) -> Tensor:
         """Return (N, D)."""
         said = self.name(numbers)
         return F.rms_norm(said, (said.shape[1],), eps=1e-4) * self.gain[0]
 
-    def others(self, numbers: Tensor, known: Compared, sets: Tensor, token: Tensor) -> Tensor:
-        """Return (N, O, D): what each object of the sets (N,) is told of the tokens (N,)."""
+    def others(
+        self, numbers: Tensor, known: Compared, sets: Tensor, token: Tensor, sides: Tensor
+    ) -> Tensor:
+        """Return (N, O, D): what each object of the sets (N,) is told of the tokens (N,), among it
+        the words of the sides (SIDES, D) on which it lies."""
         pairs = known.pairs()[sets, :, token]  # (N, O, pair width)
         beside = self.pair(pairs.to(self.whose.weight.dtype)) * self.whose(numbers)[:, None]
         told = F.rms_norm(beside, (beside.shape[2],), eps=1e-4) * self.gain[1]
+        lies = known.lies[sets, :, :, token].transpose(1, 2).to(sides.dtype) @ sides  # (N, O, D)
+        told = told + F.rms_norm(lies, (lies.shape[2],), eps=1e-4) * self.gain[2]
         return told * known.there[sets, :, token, None].to(told.dtype)
 
 
@@ -123,5 +128,7 @@ class Prompting(nn.Module):
             row=slots.row.to(on.device)[on],
             object=token[on],
             mark=self.marking.mark(numbers),
-            others=self.marking.others(numbers, known, sets.to(on.device)[on], token[on]),
+            others=self.marking.others(
+                numbers, known, sets.to(on.device)[on], token[on], words["side"]
+            ),
         )

@@ -60,7 +60,7 @@ class DeixisProcessor:
         known = frozenset(words_of(" ".join([*texts, *spoken])))
         config.word_tokens = {
             kind: [vocabulary.word_ids(word) for word in words]
-            for kind, words in {**config.words, "number": numbers}.items()
+            for kind, words in {**config.words, **config.told_words, "number": numbers}.items()
         }
         config.answer_token, config.group_token = vocabulary.answer, vocabulary.group[0]
         config.eos_token = vocabulary.eos

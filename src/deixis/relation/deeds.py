@@ -5,6 +5,7 @@ cell shows, this head says what a track does, and the guess becomes part of the 
 Shapes: G sets, O objects per set, D language width, M deeds.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,14 +24,15 @@ class Deeds(nn.Module):
         self.guess = nn.Sequential(
             nn.Linear(width, width // 2), nn.GELU(), nn.Linear(width // 2, DEEDS)
         )
-        self.told = nn.Linear(DEEDS, width, bias=False)
+        self.gain = nn.Parameter(torch.tensor(0.5))
 
     def forward(self, content: Tensor) -> Tensor:
         """Return logits (G, O, M) for contents (G, O, D): does it do this?"""
         return self.guess(F.rms_norm(content, (content.shape[-1],), eps=1e-4)).float()
 
-    def tell(self, logits: Tensor, moving: Tensor) -> Tensor:
-        """Return (G, O, D), what guesses add to contents; zeros where ``moving`` (G, O, 1) says
-        that there is no clip."""
-        dtype = self.told.weight.dtype
-        return self.told(logits.sigmoid().to(dtype)) * moving.to(dtype)
+    def tell(self, logits: Tensor, moving: Tensor, words: Tensor) -> Tensor:
+        """Return (G, O, D), what guesses add to contents: the words (M, D) of the deeds, so that
+        they can be said as they are; zeros where ``moving`` (G, O, 1) says that there is no
+        clip."""
+        said = logits.sigmoid().to(words.dtype) @ words
+        return F.rms_norm(said, (said.shape[2],), eps=1e-4) * self.gain * moving.to(words.dtype)

@@ -357,7 +357,7 @@ class ObjectTokens(nn.Module):
         if self.deeds is None:
             return content, None
         logits = self.deeds(content)
-        return content + self.deeds.tell(logits, objects.moving), logits
+        return content + self.deeds.tell(logits, objects.moving, words["deed"]), logits
 
 
 def blend(ingredients: list[Tensor], gain: Tensor) -> Tensor:

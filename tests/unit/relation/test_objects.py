@@ -7,6 +7,7 @@ import torch
 from looks import HEIGHT, IDENTITY, PARTS, WIDTH, area, drawn
 
 from deixis.nn.proposals import Proposals
+from deixis.relation.deeds import DEEDS
 from deixis.relation.entities import PATH_WIDTH, Linking
 from deixis.relation.likeness import Likeness
 from deixis.relation.neighbours import LIMITS
@@ -187,7 +188,7 @@ RISING = torch.arange(3.0)[None, :, None]  # what all have more of, nobody has m
 
 
 def words() -> dict[str, torch.Tensor]:
-    return {kind: torch.randn(count, 10) for kind, count in KINDS.items()}
+    return {kind: torch.randn(count, 10) for kind, count in {**KINDS, "deed": DEEDS}.items()}
 
 
 def test_every_ingredient_of_an_object_changes_its_token(tokens):

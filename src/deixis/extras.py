@@ -1,5 +1,6 @@
 """Optional dependencies: one line where one is needed, one clear error where it is missing."""
 
+import logging
 import os
 from importlib.util import find_spec
 from typing import Any
@@ -36,10 +37,14 @@ def start_ray(cores: int) -> tuple[Any, bool]:
 
     if ray.is_initialized():
         return ray, False
-    here = {"num_cpus": cores, "object_store_memory": RAY_STORE, "include_dashboard": False}
+    here: dict[str, Any] = {
+        "num_cpus": cores,
+        "object_store_memory": RAY_STORE,
+        "include_dashboard": False,
+    }
     ray.init(
         log_to_driver=False,
-        logging_level="error",
+        logging_level=logging.ERROR,
         **({} if "RAY_ADDRESS" in os.environ else here),
     )
     return ray, True

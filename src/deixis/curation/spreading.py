@@ -36,8 +36,9 @@ def lines_by_ray(order: Any, chunks: Iterator[Sequence[int]], workers: int) -> I
         if not rows:
             return
         blocks = max(1, min(len(rows), len(rows) // BLOCK + workers))
+        write: Any = Lines  # Ray makes one on each worker
         made = data.from_items(rows, override_num_blocks=blocks).map(
-            Lines, fn_constructor_args=(order,), concurrency=workers
+            write, fn_constructor_args=(order,), concurrency=workers
         )
         for row in made.iter_rows():
             yield from json.loads(row["lines"])

@@ -85,7 +85,7 @@ def make(
     with ExitStack() as stack:
         lines = _mapped(who, groups, workers if author else 1, stack)
         if on_ray:
-            lines = lines_by_ray(order, _chunks(groups), workers)
+            lines = lines_by_ray(prepared, order, _chunks(groups), workers)
         elif author is None and workers > 1:
             lines = _in_processes(order, groups, workers, stack)
         for line in lines:

@@ -5,19 +5,24 @@ finished lines the other.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from deixis.extras import require, start_ray
 
+Prepared = Callable[[Any], Callable[[Sequence[int]], list[Any]]]
 BLOCK = 8  # chunks of sets that a worker is handed at once
 
 
-def lines_by_ray(order: Any, chunks: Iterator[Sequence[int]], workers: int) -> Iterator[Any]:
+def lines_by_ray(
+    prepared: Prepared, order: Any, chunks: Iterator[Sequence[int]], workers: int
+) -> Iterator[Any]:
     """Yield the lines of sets in order, written by rules on workers of Ray.
 
     Args:
-        order: of `deixis.curation.making`.
+        prepared: opens the sources of an order, once on each worker, and returns what writes the
+            lines of sets by number; a function that can be named.
+        order: what `prepared` is given.
         chunks: numbers of sets.
         workers: how many there are, each with a core of its own.
 
@@ -38,7 +43,7 @@ def lines_by_ray(order: Any, chunks: Iterator[Sequence[int]], workers: int) -> I
         blocks = max(1, min(len(rows), len(rows) // BLOCK + workers))
         write: Any = Lines  # Ray makes one on each worker
         made = data.from_items(rows, override_num_blocks=blocks).map(
-            write, fn_constructor_args=(order,), concurrency=workers
+            write, fn_constructor_args=(prepared, order), concurrency=workers
         )
         for row in made.iter_rows():
             yield from json.loads(row["lines"])
@@ -50,9 +55,7 @@ def lines_by_ray(order: Any, chunks: Iterator[Sequence[int]], workers: int) -> I
 class Lines:
     """Writes the lines of some sets, wherever Ray puts it."""
 
-    def __init__(self, order: Any) -> None:
-        from deixis.curation.making import prepared
-
+    def __init__(self, prepared: Prepared, order: Any) -> None:
         self.lines = prepared(order)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

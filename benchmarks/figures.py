@@ -87,7 +87,7 @@ def measure(task: str, seed: int, count: int) -> None:
     command += ["--count", str(count), "--seed", str(seed), "--out", str(out)]
     code = "import sys; from deixis.cli import main; sys.exit(main())"
     subprocess.run([sys.executable, "-c", code, *command], check=True)
-    for page in (".md", ".html"):  # made of the report by anyone who wants them
+    for page in (".md", ".html", ".answers.jsonl"):  # made anew by anyone who wants them
         out.with_suffix(page).unlink(missing_ok=True)
     report = json.loads(out.read_text(encoding="utf-8"))
     kept = {key: report[key] for key in KEPT}

@@ -120,7 +120,7 @@ def neighbours():
         for sample in make_scene(key, questions=2).samples:
             masks = [torch.from_numpy(t.masks[0].pixels) for t in sample.answer.targets]
             wide = [F.max_pool2d(m[None].float(), 13, 1, 6)[0] > 0 for m in masks]
-            if len(masks) > 1 and bool((wide[0] & wide[1]).sum() > 60):
+            if len(masks) > 1 and bool((wide[0] & wide[1]).sum() > 120):
                 return torch.stack(masks[:2]), torch.stack(wide[:2])
     raise AssertionError("no neighbours in 40 scenes")
 

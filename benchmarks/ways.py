@@ -32,6 +32,7 @@ from deixis.structures.samples import Question, Sample
 
 RESULT = Path(__file__).parents[1] / "docs" / "tiny" / "ways.json"
 TOGETHER = 16
+SCARCE = 8  # times as many scenes, as few ask on which side something stands
 
 
 def answers(reasoner: Answerer, samples: Sequence[Sample]) -> list[GroundedAnswer]:
@@ -161,7 +162,7 @@ def main() -> None:
     found = {
         "images": by_images(reasoner, arguments.count, arguments.seed),
         "passes": passes(reasoner, arguments.count, arguments.seed),
-        "turns": turns(reasoner, arguments.count, arguments.seed),
+        "turns": turns(reasoner, SCARCE * arguments.count, arguments.seed),
         "seed": arguments.seed,
         "fingerprint": reasoner.fingerprint,
     }

@@ -106,8 +106,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(run_file, old, new
         ("steps: 10", "steps: many", "got 'many'"),
         (
             "schedule: linear",
-            "schedule: cosine",
-            "'linear' or 'constant_then_linear', got 'cosine'",
+            "schedule: stepwise",
+            "'linear', 'constant_then_linear' or 'cosine', got 'stepwise'",
         ),
         ("    steps: 10\n", "", "stages.0.steps: expected a value, got none"),
         ("name: speak", "name: see", "expected one name for each stage, got see, see"),

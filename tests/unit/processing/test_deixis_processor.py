@@ -372,7 +372,7 @@ def test_the_tokenizer_completes_its_config(tiny):
         words.answer, words.eos, words.pad,
     )  # fmt: skip
     assert {k: len(v) for k, v in config.word_tokens.items()} == {
-        **{kind: len(names) for kind, names in config.words.items()},
+        **{kind: len(names) for kind, names in {**config.words, **config.told_words}.items()},
         "number": config.most_images,
     }
     assert config.word_tokens["number"][1] == words.word_ids("2")

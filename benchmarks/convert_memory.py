@@ -42,8 +42,8 @@ def write_model(folder: Path) -> None:
     """Write the model as a conversion would; its words are a tokenizer's of a few texts."""
     from transformers import CLIPVisionConfig, LlamaConfig
 
+    from deixis.models.configs.pixellm_config import PixelLMConfig
     from deixis.models.pixellm import PixelLM
-    from deixis.models.pixellm_config import PixelLMConfig
     from deixis.processing.pixellm import PixelLMProcessor
 
     config = PixelLMConfig(

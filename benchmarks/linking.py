@@ -15,7 +15,7 @@ import torch
 from results import record
 
 from deixis.models.deixis import DeixisModel
-from deixis.models.deixis_teaching import things_of
+from deixis.models.parts.deixis_teaching import things_of
 from deixis.models.released import open_model
 from deixis.relation.entities import Linking, link
 from deixis.relation.likeness import Likeness

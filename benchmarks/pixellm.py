@@ -21,8 +21,8 @@ from results import middle, record, seconds
 from transformers import CLIPVisionConfig, LlamaConfig
 from transformers.cache_utils import DynamicCache
 
+from deixis.models.configs.pixellm_config import PixelLMConfig
 from deixis.models.pixellm import PixelLM
-from deixis.models.pixellm_config import PixelLMConfig
 from deixis.processing.pixellm import PixelLMProcessor, restore_logits
 from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.images import Frame, ImageSet

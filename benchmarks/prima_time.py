@@ -21,8 +21,8 @@ import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel, DynamicCache
 
 from deixis.evaluation.costing.bill import NAMED, QUESTION, TEXT
+from deixis.models.configs.prima_config import VICUNA, PrimaConfig
 from deixis.models.prima import PrimaModel
-from deixis.models.prima_config import VICUNA, PrimaConfig
 
 SIDES = ("prima", "glamm")
 WIDTH, CLIP_SIDE = 768, 336

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from results import middle, record, seconds
 
+from deixis.models.configs.unipixel_config import UniPixelConfig, named_sam, sam_config
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import UniPixelConfig, named_sam, sam_config
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.unipixel_frames import restore
 from deixis.reasoning.reasoner import Reasoner

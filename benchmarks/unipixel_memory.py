@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from results import record
 
+from deixis.models.configs.unipixel_config import unipixel_tiny
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import unipixel_tiny
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.images import Frame, ImageSet

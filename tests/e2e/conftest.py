@@ -13,8 +13,8 @@ def tiny_model(tmp_path_factory) -> Path:
     """The folder of an untrained `deixis_tiny`."""
     import torch
 
+    from deixis.models.configs.deixis_config import deixis_tiny
     from deixis.models.deixis import DeixisModel
-    from deixis.models.deixis_config import deixis_tiny
     from deixis.processing.deixis import DeixisProcessor
 
     folder = tmp_path_factory.mktemp("tiny")

@@ -9,8 +9,8 @@ import torch
 from calling import call, run
 from PIL import Image
 
+from deixis.models.configs.unipixel_config import unipixel_tiny
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import unipixel_tiny
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.structures.masks import Mask
 from deixis.structures.opening import open_images

@@ -22,15 +22,15 @@ import torch
 from pixellm_recording import FOLDER, Recording
 
 from deixis.metrics.matching import assign
-from deixis.models.pixellm import PRESETS, Look, PixelLM, group_states
-from deixis.models.pixellm_config import published_config
-from deixis.models.pixellm_keys import is_dropped, our_key
-from deixis.models.pixellm_vision import (
+from deixis.models.configs.pixellm_config import published_config
+from deixis.models.parts.pixellm_vision import (
     patch_mask,
     pooled,
     pooled_mask,
     resize_position_table,
 )
+from deixis.models.pixellm import PRESETS, Look, PixelLM, group_states
+from deixis.models.published.pixellm_keys import is_dropped, our_key
 from deixis.nn.losses import bce_per_mask, dice_per_mask, refinement_weights, soft_dice
 from deixis.processing.pixellm import (
     PixelLMProcessor,

@@ -24,7 +24,7 @@ from unipixel_comparisons import (
 )
 from unipixel_recordings import case, reader
 
-from deixis.models.unipixel_keys import our_name
+from deixis.models.published.unipixel_keys import our_name
 from deixis.processing.unipixel_frames import (
     pair_masks,
     restore,

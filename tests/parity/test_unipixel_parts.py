@@ -25,9 +25,9 @@ from deixis.metrics.clips.revos import accuracy, robustness
 from deixis.metrics.clips.volumes import volume_scores
 from deixis.metrics.images.unipixel import predicted_box
 from deixis.metrics.words.choices import unipixel_letter
+from deixis.models.configs.unipixel_config import unipixel_3b, unipixel_7b
+from deixis.models.published.unipixel_keys import our_name
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import unipixel_3b, unipixel_7b
-from deixis.models.unipixel_keys import our_name
 from deixis.processing.unipixel_frames import (
     centre_point,
     corners,

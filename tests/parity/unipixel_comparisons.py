@@ -9,7 +9,7 @@ import unipixel_recordings as recorded
 from unipixel_recordings import case
 
 from deixis.language.generate import generate
-from deixis.models.unipixel_keys import our_name
+from deixis.models.published.unipixel_keys import our_name
 from deixis.nn.candidates import candidate_losses
 from deixis.processing.unipixel_batch import UniPixelTruth
 from deixis.processing.unipixel_frames import (

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from deixis.models.configs.unipixel_config import UniPixelConfig
+from deixis.models.published.unipixel_keys import our_tensors
 from deixis.models.released import load_strictly
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import UniPixelConfig
-from deixis.models.unipixel_keys import our_tensors
 from deixis.processing.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
 from deixis.processing.unipixel_frames import mrope_positions, sam_frames
 

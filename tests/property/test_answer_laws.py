@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deixis.models.deixis_config import deixis_tiny
+from deixis.models.configs.deixis_config import deixis_tiny
 from deixis.processing.deixis import DeixisProcessor
 from deixis.processing.vocabulary import SPECIAL
 from deixis.structures.answers import GroundedAnswer, Target

@@ -17,8 +17,8 @@ def make_pixellm(scene_samples: list[Any]) -> Callable[..., tuple[Any, Any]]:
     import torch
     from transformers import CLIPVisionConfig, LlamaConfig
 
+    from deixis.models.configs.pixellm_config import PixelLMConfig
     from deixis.models.pixellm import PixelLM
-    from deixis.models.pixellm_config import PixelLMConfig
     from deixis.processing.pixellm import PixelLMProcessor
 
     texts = [text for s in scene_samples for text in (s.question.text, s.answer.text)]

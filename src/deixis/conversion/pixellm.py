@@ -17,9 +17,9 @@ from torch import Tensor
 from deixis.conversion.recipe import Change, Move, Plan, Source
 from deixis.conversion.shards import INDEXES, Header, opened, read_json
 from deixis.errors import WeightsError
+from deixis.models.configs.pixellm_config import published_config
 from deixis.models.pixellm import PixelLM
-from deixis.models.pixellm_config import published_config
-from deixis.models.pixellm_keys import TOWER, is_dropped, our_key
+from deixis.models.published.pixellm_keys import TOWER, is_dropped, our_key
 
 FAMILY = "pixellm"
 PARTS = ("", "hf_model")
@@ -384,7 +384,7 @@ def _resized(move: Move, rows: int, grid: int) -> Move:
     old, width = move.header.shape[0] - 1, move.header.shape[-1]
     if math.isqrt(old) ** 2 != old:
         return move
-    from deixis.models.pixellm_vision import resize_position_table
+    from deixis.models.parts.pixellm_vision import resize_position_table
 
     apply: Any = partial(_resize, resize=resize_position_table, grid=grid)
     why = f"position table resized from {math.isqrt(old)} to {grid} patches a side"

@@ -1,7 +1,8 @@
 """PRIMA: from its release, or from GLaMM and InstructBLIP, where its training began.
 
 The release's tensor names could not be read when this was written, so that nothing here trusts
-them further than the table of ``models/prima_keys.py``; sizes are measured on the tensors.
+them further than the table of ``models/published/prima_keys.py``; sizes are measured on the
+tensors.
 """
 
 import json
@@ -18,11 +19,11 @@ from torch import Tensor
 from deixis.conversion.recipe import Change, Move, Plan, Source
 from deixis.conversion.shards import Header, opened, read_json
 from deixis.errors import WeightsError
+from deixis.models.configs.prima_config import PrimaConfig
 from deixis.models.prima import PrimaModel
-from deixis.models.prima_config import PrimaConfig
-from deixis.models.prima_keys import Piece, Shape, explained
-from deixis.models.prima_leftover import tell_square
-from deixis.models.prima_measured import measured_config
+from deixis.models.published.prima_keys import Piece, Shape, explained
+from deixis.models.published.prima_leftover import tell_square
+from deixis.models.published.prima_measured import measured_config
 from deixis.processing.prima import ASKER
 from deixis.processing.prima_training import asker_of
 from deixis.processing.prima_words import SPECIAL

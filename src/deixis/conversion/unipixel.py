@@ -14,10 +14,10 @@ from torch import Tensor
 from deixis.conversion.recipe import Move, Plan, Source
 from deixis.conversion.shards import Header, opened
 from deixis.errors import WeightsError
+from deixis.models.configs.unipixel_config import RELEASED_TYPE, UniPixelConfig
+from deixis.models.published.unipixel_keys import WORDS, check_whole, our_name
+from deixis.models.published.unipixel_released import published_config
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import RELEASED_TYPE, UniPixelConfig
-from deixis.models.unipixel_keys import WORDS, check_whole, our_name
-from deixis.models.unipixel_released import published_config
 
 FAMILY = "unipixel"
 PARTS = ("",)

@@ -23,25 +23,25 @@ from deixis.decoding.pyramid import PyramidConfig, PyramidDecoder
 from deixis.language.generate import Reading, read_prefix
 from deixis.language.midway import told_before
 from deixis.language.together import Change, read_layers
-from deixis.models.deixis_config import (
+from deixis.models.configs.deixis_config import (
     DeixisConfig,
     deixis_base,
     deixis_shipped,
     deixis_small,
     deixis_tiny,
 )
-from deixis.models.deixis_prompts import Prompting
-from deixis.models.deixis_seen import Seen, Slots
-from deixis.models.deixis_speech import NOTICED, Speech
-from deixis.models.deixis_teaching import (
+from deixis.models.interface import gather_slots
+from deixis.models.parts.deixis_prompts import Prompting
+from deixis.models.parts.deixis_seen import Seen, Slots
+from deixis.models.parts.deixis_speech import NOTICED, Speech
+from deixis.models.parts.deixis_teaching import (
     Taught,
     choice_without_objects,
     taught,
     true_choice,
     true_rows,
 )
-from deixis.models.deixis_vision import DeixisVision
-from deixis.models.interface import gather_slots
+from deixis.models.parts.deixis_vision import DeixisVision
 from deixis.nn.familiar import Familiar
 from deixis.processing.batch import Batch, Layout, Output
 from deixis.relation.choice import Choice, MaskRows, mask_rows

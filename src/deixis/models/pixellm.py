@@ -24,8 +24,13 @@ from deixis.decoding.codebook import CodebookConfig, CodebookFusion
 from deixis.decoding.light import FeatureNeck, LightConfig, LightPixelDecoder
 from deixis.language.splice import held_columns, splice_rows, starts_of
 from deixis.language.together import read_together
-from deixis.models.pixellm_config import PixelLMConfig, pixellm_7b, pixellm_13b, pixellm_tiny
-from deixis.models.pixellm_vision import clip_levels, patch_mask, pooled, pooled_mask
+from deixis.models.configs.pixellm_config import (
+    PixelLMConfig,
+    pixellm_7b,
+    pixellm_13b,
+    pixellm_tiny,
+)
+from deixis.models.parts.pixellm_vision import clip_levels, patch_mask, pooled, pooled_mask
 from deixis.nn.prompt_codes import PromptCodes
 from deixis.processing.batch import Output
 from deixis.processing.pixellm_batch import IGNORED, IMAGE, GroupSlots, PixelLMBatch

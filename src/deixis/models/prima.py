@@ -17,14 +17,14 @@ from transformers import InstructBlipQFormerModel, LlamaForCausalLM, PreTrainedM
 
 from deixis.decoding.segment_anything import SegHead, SegmentAnything
 from deixis.language.splice import held_columns, splice_rows, starts_of
-from deixis.models.prima_config import (
+from deixis.models.configs.prima_config import (
     PrimaConfig,
     prima_7b,
     prima_scenes,
     prima_tiny,
     prima_v1_7b,
 )
-from deixis.models.prima_vision import PrimaVision
+from deixis.models.parts.prima_vision import PrimaVision
 from deixis.processing.batch import Layout, Output
 from deixis.processing.prima_batch import PrimaBatch, SegSlots
 from deixis.relation.square import SharedQueries

@@ -42,8 +42,8 @@ def _prima() -> Family:
 
 
 def _unipixel() -> Family:
+    from deixis.models.configs.unipixel_config import UniPixelConfig
     from deixis.models.unipixel import UniPixelModel
-    from deixis.models.unipixel_config import UniPixelConfig
     from deixis.processing.unipixel import UniPixelProcessor
 
     return UniPixelConfig, UniPixelModel, UniPixelProcessor
@@ -124,7 +124,7 @@ def open_model(model: str | Path, dtype: str | None = None) -> Opened:
 
 def _open_published(folder: Path, values: Mapping[str, Any], dtype: str | None) -> Opened:
     """Open a folder in the layout in which its family publishes it."""
-    from deixis.models.unipixel_released import published_unipixel
+    from deixis.models.published.unipixel_released import published_unipixel
 
     _, model_class, processor_class = FAMILIES[PUBLISHED[str(values["model_type"])]]()
     config, renamed = published_unipixel(folder, values)

@@ -27,7 +27,7 @@ from deixis.decoding.promptable import Drawing, FrameFeatures
 from deixis.decoding.tracking import Tracker
 from deixis.errors import ShapeError
 from deixis.language.generate import Reading
-from deixis.models.unipixel_config import (
+from deixis.models.configs.unipixel_config import (
     UniPixelConfig,
     unipixel_3b,
     unipixel_7b,

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from deixis.language.generate import generate, read_on
-from deixis.models.deixis_seen import Seen, Slots
-from deixis.models.deixis_teaching import choice_without_objects
+from deixis.models.parts.deixis_seen import Seen, Slots
+from deixis.models.parts.deixis_teaching import choice_without_objects
 from deixis.processing.batch import Batch, Output
 from deixis.reasoning.looking import among
 from deixis.relation.choice import Choice, MaskRows, chosen_by_existence

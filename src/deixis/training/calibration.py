@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from deixis.models.configs.deixis_config import DeixisConfig
 from deixis.models.deixis import DeixisModel
-from deixis.models.deixis_config import DeixisConfig
 from deixis.models.released import load_strictly, open_model, read_tensors
 from deixis.nn.familiar import describe
 from deixis.processing.batch import Batch

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deixis.models.deixis_teaching import Taught
+from deixis.models.parts.deixis_teaching import Taught
 from deixis.nn.dense import DenseMaps
 from deixis.nn.losses import (
     bce_per_mask,

@@ -10,8 +10,8 @@ from typing import Any
 
 from deixis.config import TrainRun
 from deixis.errors import ConfigError
+from deixis.models.configs.pixellm_config import PixelLMConfig
 from deixis.models.pixellm import PRESETS, PixelLM
-from deixis.models.pixellm_config import PixelLMConfig
 from deixis.models.released import load_strictly, read_tensors
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.processing.pixellm_templates import template_texts

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deixis.errors import ConfigError
-from deixis.models.deixis_config import scene_words
-from deixis.models.pixellm_vision import clip_levels, patch_mask
+from deixis.models.configs.deixis_config import scene_words
+from deixis.models.parts.pixellm_vision import clip_levels, patch_mask
 from deixis.processing.batch import moved
 from deixis.processing.pixellm import PixelLMProcessor, place_image
 from deixis.processing.pixellm_batch import PixelLMBatch

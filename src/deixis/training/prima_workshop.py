@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from deixis.config import TrainRun
 from deixis.errors import ConfigError
-from deixis.models.deixis_config import scene_words
+from deixis.models.configs.deixis_config import scene_words
 from deixis.models.prima import PRESETS, PrimaConfig, PrimaModel
 from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.processing.batch import moved

@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 from deixis.config import Start, TrainRun, expected_one_of, pick
 from deixis.data.mixture import Draw
 from deixis.errors import ConfigError
+from deixis.models.configs.deixis_config import DeixisConfig
 from deixis.models.deixis import PRESETS, DeixisModel
-from deixis.models.deixis_config import DeixisConfig
 from deixis.models.released import open_model, read_tensors
 from deixis.processing.deixis import DeixisProcessor
 from deixis.scenes.questions import TASKS, Scene, make_scene

@@ -18,7 +18,7 @@ from torch import nn
 
 from deixis.config import Optimizer, Source, Stage, Start, Trained, pick
 from deixis.errors import ConfigError
-from deixis.models.unipixel_keys import BUFFERS
+from deixis.models.published.unipixel_keys import BUFFERS
 from deixis.training.adapters import add_adapters
 from deixis.training.recipes import take_over
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from deixis.decoding.promptable import FrameFeatures
 from deixis.errors import DataError
-from deixis.models.deixis_config import scene_words
-from deixis.models.unipixel_config import UniPixelConfig
+from deixis.models.configs.deixis_config import scene_words
+from deixis.models.configs.unipixel_config import UniPixelConfig
 from deixis.nn.candidates import candidate_losses
 from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.processing.batch import moved

@@ -10,9 +10,9 @@ from typing import Any
 
 from deixis.config import TrainRun
 from deixis.errors import ConfigError
+from deixis.models.configs.unipixel_config import UniPixelConfig
 from deixis.models.released import load_strictly, read_tensors
 from deixis.models.unipixel import PRESETS, UniPixelModel
-from deixis.models.unipixel_config import UniPixelConfig
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.unipixel_text import localize, prefilled, region_prefix
 from deixis.scenes.questions import make_scene

@@ -13,9 +13,9 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from deixis.conversion.pixellm import published_key
 from deixis.conversion.recipe import target_shapes
+from deixis.models.configs.pixellm_config import published_config
 from deixis.models.pixellm import PixelLM
-from deixis.models.pixellm_config import published_config
-from deixis.models.pixellm_keys import TOWER
+from deixis.models.published.pixellm_keys import TOWER
 from deixis.processing.pixellm_words import PixelLMVocabulary
 
 TEXTS = ["a curious human asks what the red square in this image is and where it stands"] * 40
@@ -110,7 +110,7 @@ class Layout:
 
     def with_tower(self) -> None:
         """Put the tower into the state, its table resized, as the released code runs it."""
-        from deixis.models.pixellm_vision import resize_position_table
+        from deixis.models.parts.pixellm_vision import resize_position_table
 
         for name, value in self.tower.items():
             if name.endswith("position_embedding.weight"):

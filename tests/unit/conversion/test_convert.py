@@ -16,7 +16,7 @@ from deixis.conversion.convert import RECIPES, REPORT, convert
 from deixis.conversion.pixellm import published_key
 from deixis.conversion.published import READY
 from deixis.errors import WeightsError
-from deixis.models.pixellm_vision import resize_position_table
+from deixis.models.parts.pixellm_vision import resize_position_table
 from deixis.models.released import open_model
 
 # -- what comes out ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from deixis.conversion.pixellm import CLIP_LARGE, NORM, plan, published_key
 from deixis.conversion.recipe import Source, check
 from deixis.conversion.writing import WORDS
 from deixis.models.pixellm import PRESETS
-from deixis.models.pixellm_keys import TOWER, is_dropped, our_key
+from deixis.models.published.pixellm_keys import TOWER, is_dropped, our_key
 
 GOLDENS = Path(os.environ.get("DEIXIS_GOLDENS", Path(__file__).parents[4] / "shared/goldens"))
 RECORDED = GOLDENS / "pixellm"

@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 
 from deixis.conversion.convert import convert
 from deixis.errors import WeightsError
+from deixis.models.configs.unipixel_config import RELEASED_TYPE, unipixel_tiny
+from deixis.models.published.unipixel_keys import LEGACY, our_name
 from deixis.models.released import open_model
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import RELEASED_TYPE, unipixel_tiny
-from deixis.models.unipixel_keys import LEGACY, our_name
 from deixis.processing.unipixel import UniPixelProcessor
 
 SAM = {

@@ -6,7 +6,7 @@ from transformers import SamConfig
 
 from deixis.decoding.segment_anything import SegHead, SegmentAnything
 from deixis.errors import ShapeError
-from deixis.models.prima_config import tiny_sam
+from deixis.models.configs.prima_config import tiny_sam
 
 FRAMES = torch.tensor([2, 0, 2, 2, 0])
 

@@ -10,7 +10,7 @@ import torch
 from deixis.decoding.sweeping import Anchor, Shown, Sweeps, Wanted
 from deixis.decoding.tracking import MOST_ANCHORS, Tracker
 from deixis.errors import ShapeError
-from deixis.models.unipixel_config import unipixel_tiny
+from deixis.models.configs.unipixel_config import unipixel_tiny
 
 CONFIG = unipixel_tiny().sam_config
 SIDE = CONFIG.image_size

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deixis.decoding.tracking import Tracker, sine_of_time
-from deixis.models.unipixel_config import unipixel_tiny
+from deixis.models.configs.unipixel_config import unipixel_tiny
 
 CONFIG = unipixel_tiny().sam_config
 SIDE = CONFIG.image_size

@@ -7,9 +7,9 @@ import pytest
 from deixis.errors import ConfigError
 from deixis.evaluation.costing.bill import NAMED, QUESTION, STATIONS, TEXT
 from deixis.evaluation.costing.cost import count_operations
-from deixis.models.pixellm_config import pixellm_7b
-from deixis.models.prima_config import prima_tiny
-from deixis.models.unipixel_config import unipixel_3b
+from deixis.models.configs.pixellm_config import pixellm_7b
+from deixis.models.configs.prima_config import prima_tiny
+from deixis.models.configs.unipixel_config import unipixel_3b
 
 COUNT, TOKENS = 2, 5
 

@@ -8,7 +8,7 @@ import torch
 
 from deixis.language.generate import read_on
 from deixis.models.deixis import PRESETS, DeixisModel
-from deixis.models.deixis_seen import Slots
+from deixis.models.parts.deixis_seen import Slots
 from deixis.structures.samples import Sample
 
 ROWS = [0, 1, 2, 3, 4, 7]  # refer, many, multi, absent, region, plain: one of each, no clips

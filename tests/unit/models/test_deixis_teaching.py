@@ -2,7 +2,7 @@
 
 import torch
 
-from deixis.models.deixis_teaching import things_of, true_presence, true_rows
+from deixis.models.parts.deixis_teaching import things_of, true_presence, true_rows
 from deixis.processing.batch import Truth
 from deixis.relation.choice import MaskRows
 

@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from deixis.errors import ConfigError, ShapeError
+from deixis.models.configs.pixellm_config import pixellm_tiny, published_config
+from deixis.models.parts.pixellm_vision import patch_mask, pooled_mask, resize_position_table
 from deixis.models.pixellm import PRESETS, PixelLM, PixelLMConfig, group_states
-from deixis.models.pixellm_config import pixellm_tiny, published_config
-from deixis.models.pixellm_keys import is_dropped, our_key
-from deixis.models.pixellm_vision import patch_mask, pooled_mask, resize_position_table
+from deixis.models.published.pixellm_keys import is_dropped, our_key
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.structures.images import Frame
 from deixis.training.pixellm_objective import PixelLMObjective

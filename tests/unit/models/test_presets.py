@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from deixis.errors import ConfigError
+from deixis.models.configs.deixis_config import DeixisConfig, deixis_base, deixis_tiny
 from deixis.models.deixis import PRESETS, DeixisModel
-from deixis.models.deixis_config import DeixisConfig, deixis_base, deixis_tiny
 from deixis.models.released import load_strictly
 from deixis.processing.deixis import DeixisProcessor
 from deixis.reasoning.reasoner import Reasoner

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from deixis.errors import WeightsError
-from deixis.models.deixis_config import DeixisConfig
+from deixis.models.configs.deixis_config import DeixisConfig
 from deixis.models.released import open_model
 
 

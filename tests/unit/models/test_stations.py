@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deixis.errors import ConfigError
-from deixis.models.deixis_config import DeixisConfig
+from deixis.models.configs.deixis_config import DeixisConfig
 from deixis.reasoning.answering import answering
 from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.answers import GroundedAnswer, Target

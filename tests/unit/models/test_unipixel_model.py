@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from deixis.errors import ConfigError, ShapeError
-from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import (
+from deixis.models.configs.unipixel_config import (
     RELEASED_TYPE,
     UniPixelConfig,
     named_sam,
     sam_config,
     unipixel_tiny,
 )
+from deixis.models.unipixel import UniPixelModel
 from deixis.processing.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
 from deixis.processing.unipixel_frames import mrope_positions
 from deixis.training.unipixel import unipixel_losses

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deixis.errors import DataError, ShapeError
-from deixis.models.prima_config import prima_tiny
+from deixis.models.configs.prima_config import prima_tiny
 from deixis.processing.batch import Output
 from deixis.processing.prima import PrimaProcessor
 from deixis.processing.prima_pixels import eva_pixels, sam_masks, sam_pixels, sam_placement

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from deixis.models.configs.unipixel_config import unipixel_tiny
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import unipixel_tiny
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask

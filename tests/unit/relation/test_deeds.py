@@ -2,7 +2,7 @@
 
 import torch
 
-from deixis.models.deixis_config import deixis_tiny
+from deixis.models.configs.deixis_config import deixis_tiny
 from deixis.relation.deeds import DEEDS, Deeds
 from deixis.scenes.knowing.motion import MOTIONS
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from deixis.errors import WeightsError
-from deixis.models.deixis_config import DeixisConfig
+from deixis.models.configs.deixis_config import DeixisConfig
 from deixis.models.released import open_model, read_tensors
 from deixis.nn.familiar import Familiar, describe
 from deixis.structures.opening import open_images

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from deixis.models.deixis_teaching import Taught
+from deixis.models.parts.deixis_teaching import Taught
 from deixis.nn.dense import DenseMaps
 from deixis.processing.batch import Output, Truth
 from deixis.processing.deixis import STRIDE

@@ -7,8 +7,8 @@ import torch
 
 from deixis.config import load_run
 from deixis.errors import ConfigError
+from deixis.models.configs.pixellm_config import pixellm_7b, pixellm_tiny
 from deixis.models.pixellm import PixelLM
-from deixis.models.pixellm_config import pixellm_7b, pixellm_tiny
 from deixis.training.optimizing import freeze
 from deixis.training.pixellm_recipe import (
     PIXELLM,

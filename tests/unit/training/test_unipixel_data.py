@@ -12,7 +12,7 @@ from PIL import Image
 from deixis.config import load_run
 from deixis.data.mixture import Draw
 from deixis.errors import DataError
-from deixis.models.unipixel_config import unipixel_tiny
+from deixis.models.configs.unipixel_config import unipixel_tiny
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.scenes.questions import make_sample
 from deixis.training.unipixel_data import OPENED, published_workshop

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from deixis.errors import DataError
+from deixis.models.configs.unipixel_config import unipixel_tiny
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import unipixel_tiny
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.unipixel_text import IGNORED
 from deixis.scenes.questions import make_sample, make_scene

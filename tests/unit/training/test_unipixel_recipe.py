@@ -5,9 +5,9 @@ import torch
 
 from deixis.config import Start
 from deixis.errors import ConfigError
+from deixis.models.configs.unipixel_config import unipixel_tiny
+from deixis.models.published.unipixel_keys import BUFFERS, our_name
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import unipixel_tiny
-from deixis.models.unipixel_keys import BUFFERS, our_name
 from deixis.training.optimizing import freeze
 from deixis.training.unipixel_recipe import (
     STAGES,

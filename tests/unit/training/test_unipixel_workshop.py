@@ -11,9 +11,9 @@ from toy import curve
 from deixis.config import load_run
 from deixis.errors import ConfigError
 from deixis.evaluation.running.benchmarks import open_benchmark
+from deixis.models.configs.unipixel_config import unipixel_tiny
+from deixis.models.published.unipixel_keys import BUFFERS
 from deixis.models.unipixel import PRESETS, UniPixelModel
-from deixis.models.unipixel_config import unipixel_tiny
-from deixis.models.unipixel_keys import BUFFERS
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_sample, make_scene

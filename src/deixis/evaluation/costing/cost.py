@@ -29,13 +29,13 @@ from deixis.decoding.segment_anything import SegHead, SegmentAnything
 from deixis.errors import ConfigError
 from deixis.evaluation.costing.bill import QUESTION, Bill, meta
 from deixis.evaluation.costing.families import deixis_bill, unipixel_bill
+from deixis.models.configs.pixellm_config import PixelLMConfig, pixellm_7b, pixellm_13b
+from deixis.models.configs.prima_config import VICUNA, PrimaConfig, prima_7b, prima_v1_7b
+from deixis.models.configs.unipixel_config import unipixel_3b, unipixel_7b
 from deixis.models.deixis import PRESETS as DEIXIS
+from deixis.models.parts.pixellm_vision import clip_levels, pooled
 from deixis.models.pixellm import Look, PixelLM
-from deixis.models.pixellm_config import PixelLMConfig, pixellm_7b, pixellm_13b
-from deixis.models.pixellm_vision import clip_levels, pooled
 from deixis.models.prima import PrimaModel
-from deixis.models.prima_config import VICUNA, PrimaConfig, prima_7b, prima_v1_7b
-from deixis.models.unipixel_config import unipixel_3b, unipixel_7b
 
 CLIP_LARGE: dict[str, Any] = {
     "hidden_size": 1024,

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from deixis.evaluation.costing.bill import Bill, meta
+from deixis.models.configs.deixis_config import DeixisConfig
+from deixis.models.configs.unipixel_config import UniPixelConfig
 from deixis.models.deixis import DeixisModel
-from deixis.models.deixis_config import DeixisConfig
 from deixis.models.unipixel import UniPixelModel
-from deixis.models.unipixel_config import UniPixelConfig
 
 SIDE = 448  # pixels of an image for Qwen2.5-VL, whose sides are free: 256 tokens, as CLIP's at 224
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import AutoConfig, LlamaConfig, PreTrainedConfig
 
-from deixis.models.deixis_checks import check_config, ready_made
+from deixis.models.configs.deixis_checks import check_config, ready_made
 from deixis.scenes.catalogue import CATEGORIES, COLOURS, PART_NAMES, PATTERNS
 
 TOLD = {  # what objects are told in words and no head says, in the order of what is guessed

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from deixis.models.deixis_config import DeixisConfig
+from deixis.models.configs.deixis_config import DeixisConfig
 from deixis.relation.choice import Choice
 from deixis.relation.objects import Objects
 

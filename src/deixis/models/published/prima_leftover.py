@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deixis.errors import WeightsError
-from deixis.models.prima_keys import Piece, Shape, bare
+from deixis.models.published.prima_keys import Piece, Shape, bare
 
 ROLES = {
     "query": r"q|query|queries|wq|w_q|to_q|toq|q_proj|q_lin|q_linear|linear_q|lin_q|fc_q|proj_q"

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from deixis.errors import WeightsError
-from deixis.models.unipixel_config import UniPixelConfig
-from deixis.models.unipixel_keys import our_tensors
+from deixis.models.configs.unipixel_config import UniPixelConfig
+from deixis.models.published.unipixel_keys import our_tensors
 
 SAM_FILE = "sam2_config.json"  # lies beside config.json where SAM is none of the known sizes
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deixis.models.deixis_config import DeixisConfig
+from deixis.models.configs.deixis_config import DeixisConfig
 from deixis.processing.batch import Batch
 from deixis.prompting.pointed import pointed_at
 from deixis.prompting.regions import RegionPrompts

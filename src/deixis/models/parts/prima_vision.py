@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Dinov2WithRegistersModel, InstructBlipVisionModel
 
-from deixis.models.prima_config import PrimaConfig
+from deixis.models.configs.prima_config import PrimaConfig
 from deixis.processing.prima_pixels import CLIP_MEAN, CLIP_STD
 from deixis.relation.square import CrossAttention
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import AutoBackbone
 
 from deixis.errors import ConfigError
-from deixis.models.deixis_checks import ready_made
-from deixis.models.deixis_config import DeixisConfig
+from deixis.models.configs.deixis_checks import ready_made
+from deixis.models.configs.deixis_config import DeixisConfig
 from deixis.nn.backbone import ConvPyramid
 from deixis.nn.dense import DenseHeads, DenseMaps
 from deixis.nn.neck import FeaturePyramid

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from deixis.errors import WeightsError
-from deixis.models.prima_config import PrimaConfig
-from deixis.models.prima_keys import EVA, SAM, Shape
+from deixis.models.configs.prima_config import PrimaConfig
+from deixis.models.published.prima_keys import EVA, SAM, Shape
 
 SAME = (  # names that mean the same here
     "keep_text_rows",

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deixis.models.deixis_seen import Seen
+from deixis.models.parts.deixis_seen import Seen
 from deixis.processing.batch import Mentions, Truth
 from deixis.relation.choice import Choice, MaskRows, TrueMasks, chosen_by_truth, meant_by
 from deixis.relation.objects import Look, Objects

@@ -27,10 +27,10 @@ from results import middle, record, seconds
 
 from deixis.evaluation.running.evaluator import evaluate
 from deixis.models.pixellm import PixelLM
+from deixis.processing.batches.pixellm_batch import PixelLMBatch
+from deixis.processing.lessons.pixellm_lessons import Lesson, teach
+from deixis.processing.lessons.pixellm_templates import named_turn
 from deixis.processing.pixellm import PixelLMProcessor
-from deixis.processing.pixellm_batch import PixelLMBatch
-from deixis.processing.pixellm_lessons import Lesson, teach
-from deixis.processing.pixellm_templates import named_turn
 from deixis.reasoning.reasoner import load
 from deixis.structures.images import Frame, ImageSet
 from deixis.training.checkpoints import DONE, read_json

@@ -22,8 +22,8 @@ from results import middle, record, seconds
 
 from deixis.models.configs.unipixel_config import UniPixelConfig, named_sam, sam_config
 from deixis.models.unipixel import UniPixelModel
+from deixis.processing.frames.unipixel_frames import restore
 from deixis.processing.unipixel import UniPixelProcessor
-from deixis.processing.unipixel_frames import restore
 from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.images import Frame, ImageSet
 

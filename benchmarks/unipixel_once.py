@@ -15,7 +15,7 @@ import torch
 from results import middle, record, seconds
 from unipixel import FRAMES, SIZE, Forced, answer_of, mid_size, read
 
-from deixis.processing.unipixel_text import prefilled
+from deixis.processing.words.unipixel_text import prefilled
 from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.answers import Target
 from deixis.structures.images import Frame, ImageSet

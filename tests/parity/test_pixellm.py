@@ -32,6 +32,7 @@ from deixis.models.parts.pixellm_vision import (
 from deixis.models.pixellm import PRESETS, Look, PixelLM, group_states
 from deixis.models.published.pixellm_keys import is_dropped, our_key
 from deixis.nn.losses import bce_per_mask, dice_per_mask, refinement_weights, soft_dice
+from deixis.processing.batches.pixellm_batch import IMAGE, PixelLMBatch, PixelLMTruth
 from deixis.processing.pixellm import (
     PixelLMProcessor,
     mask_scores,
@@ -40,9 +41,8 @@ from deixis.processing.pixellm import (
     resize_pixels,
     restore_logits,
 )
-from deixis.processing.pixellm_batch import IMAGE, PixelLMBatch, PixelLMTruth
-from deixis.processing.pixellm_prompts import LLAVA_LLAMA_2, turn_texts
-from deixis.processing.pixellm_words import PixelLMVocabulary
+from deixis.processing.words.pixellm_prompts import LLAVA_LLAMA_2, turn_texts
+from deixis.processing.words.pixellm_words import PixelLMVocabulary
 from deixis.reasoning.pixellm import PixelLMEngine
 from deixis.structures.images import Frame
 from deixis.structures.masks import Mask

@@ -5,7 +5,7 @@ import torch
 from prima_parts import DINO, encoded, make, samples
 from torch.nn import functional as F
 
-from deixis.processing.prima_pixels import sam_masks
+from deixis.processing.frames.prima_pixels import sam_masks
 from deixis.training.optimizing import freeze
 from deixis.training.prima import (
     PrimaObjective,

@@ -25,13 +25,13 @@ from unipixel_comparisons import (
 from unipixel_recordings import case, reader
 
 from deixis.models.published.unipixel_keys import our_name
-from deixis.processing.unipixel_frames import (
+from deixis.processing.frames.unipixel_frames import (
     pair_masks,
     restore,
     touched_cells,
     whole_if_empty,
 )
-from deixis.processing.unipixel_text import odd_starts
+from deixis.processing.words.unipixel_text import odd_starts
 from deixis.prompting.regions import pool_touched
 
 pytestmark = pytest.mark.skipif(

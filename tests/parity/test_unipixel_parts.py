@@ -28,7 +28,7 @@ from deixis.metrics.words.choices import unipixel_letter
 from deixis.models.configs.unipixel_config import unipixel_3b, unipixel_7b
 from deixis.models.published.unipixel_keys import our_name
 from deixis.models.unipixel import UniPixelModel
-from deixis.processing.unipixel_frames import (
+from deixis.processing.frames.unipixel_frames import (
     centre_point,
     corners,
     frames_by_rate,
@@ -43,7 +43,7 @@ from deixis.processing.unipixel_frames import (
     smart_resize,
     touched_cells,
 )
-from deixis.processing.unipixel_text import Turn, conversation, learned
+from deixis.processing.words.unipixel_text import Turn, conversation, learned
 
 pytestmark = pytest.mark.skipif(
     not recorded.FOLDER.is_dir(), reason=f"no recordings in {recorded.FOLDER}: set DEIXIS_GOLDENS"

@@ -11,8 +11,8 @@ from unipixel_recordings import case
 from deixis.language.generate import generate
 from deixis.models.published.unipixel_keys import our_name
 from deixis.nn.candidates import candidate_losses
-from deixis.processing.unipixel_batch import UniPixelTruth
-from deixis.processing.unipixel_frames import (
+from deixis.processing.batches.unipixel_batch import UniPixelTruth
+from deixis.processing.frames.unipixel_frames import (
     restore,
 )
 from deixis.training.unipixel import unipixel_losses

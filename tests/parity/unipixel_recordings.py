@@ -19,8 +19,8 @@ from deixis.models.configs.unipixel_config import UniPixelConfig
 from deixis.models.published.unipixel_keys import our_tensors
 from deixis.models.released import load_strictly
 from deixis.models.unipixel import UniPixelModel
-from deixis.processing.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
-from deixis.processing.unipixel_frames import mrope_positions, sam_frames
+from deixis.processing.batches.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
+from deixis.processing.frames.unipixel_frames import mrope_positions, sam_frames
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("DEIXIS_GOLDENS", ROOT / "../shared/goldens")) / "unipixel"

@@ -24,9 +24,9 @@ from deixis.models.prima import PrimaModel
 from deixis.models.published.prima_keys import Piece, Shape, explained
 from deixis.models.published.prima_leftover import tell_square
 from deixis.models.published.prima_measured import measured_config
+from deixis.processing.lessons.prima_training import asker_of
 from deixis.processing.prima import ASKER
-from deixis.processing.prima_training import asker_of
-from deixis.processing.prima_words import SPECIAL
+from deixis.processing.words.prima_words import SPECIAL
 
 FAMILY = "prima"
 PARTS = ("",)

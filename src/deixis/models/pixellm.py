@@ -33,7 +33,7 @@ from deixis.models.configs.pixellm_config import (
 from deixis.models.parts.pixellm_vision import clip_levels, patch_mask, pooled, pooled_mask
 from deixis.nn.prompt_codes import PromptCodes
 from deixis.processing.batch import Output
-from deixis.processing.pixellm_batch import IGNORED, IMAGE, GroupSlots, PixelLMBatch
+from deixis.processing.batches.pixellm_batch import IGNORED, IMAGE, GroupSlots, PixelLMBatch
 
 PRESETS = {"pixellm_7b": pixellm_7b, "pixellm_13b": pixellm_13b, "pixellm_tiny": pixellm_tiny}
 

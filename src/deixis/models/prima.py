@@ -26,7 +26,7 @@ from deixis.models.configs.prima_config import (
 )
 from deixis.models.parts.prima_vision import PrimaVision
 from deixis.processing.batch import Layout, Output
-from deixis.processing.prima_batch import PrimaBatch, SegSlots
+from deixis.processing.batches.prima_batch import PrimaBatch, SegSlots
 from deixis.relation.square import SharedQueries
 
 PRESETS = {

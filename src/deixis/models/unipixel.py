@@ -35,7 +35,7 @@ from deixis.models.configs.unipixel_config import (
     unipixel_tiny,
 )
 from deixis.processing.batch import Output
-from deixis.processing.unipixel_batch import UniPixelBatch
+from deixis.processing.batches.unipixel_batch import UniPixelBatch
 from deixis.prompting.regions import RegionPrompts, pool_touched
 from deixis.prompting.sparse import TimedPrompts
 

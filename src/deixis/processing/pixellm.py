@@ -15,13 +15,14 @@ from PIL import Image
 from torch import Tensor
 
 from deixis.errors import DataError, WeightsError
-from deixis.processing.pixellm_batch import (
+from deixis.processing.batches.pixellm_batch import (
     IGNORED,
     GroupSlots,
     PixelLMBatch,
     PixelLMTruth,
 )
-from deixis.processing.pixellm_prompts import (
+from deixis.processing.pixels import cut_logits
+from deixis.processing.words.pixellm_prompts import (
     END,
     LLAVA_V1,
     Template,
@@ -30,8 +31,7 @@ from deixis.processing.pixellm_prompts import (
     spoken,
     turn_texts,
 )
-from deixis.processing.pixellm_words import TYPED, PixelLMVocabulary, group_names
-from deixis.processing.pixels import cut_logits
+from deixis.processing.words.pixellm_words import TYPED, PixelLMVocabulary, group_names
 from deixis.structures.answers import GroundedAnswer, Target, kept_logits
 from deixis.structures.images import Frame
 from deixis.structures.masks import Mask

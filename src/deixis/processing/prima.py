@@ -15,11 +15,11 @@ from torch import Tensor
 
 from deixis.errors import DataError, WeightsError
 from deixis.processing.batch import Layout, Output
+from deixis.processing.batches.prima_batch import PrimaBatch, PrimaTruth, SegSlots
+from deixis.processing.frames.prima_pixels import eva_pixels, sam_masks, sam_pixels
+from deixis.processing.lessons.prima_training import train_asker, train_vocabulary
 from deixis.processing.pixels import cut_logits
-from deixis.processing.prima_batch import PrimaBatch, PrimaTruth, SegSlots
-from deixis.processing.prima_pixels import eva_pixels, sam_masks, sam_pixels
-from deixis.processing.prima_training import train_asker, train_vocabulary
-from deixis.processing.prima_words import LlamaVocabulary, PrimaWords, Spoken, slots_written
+from deixis.processing.words.prima_words import LlamaVocabulary, PrimaWords, Spoken, slots_written
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.logits import MaskLogits

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deixis.errors import DataError, WeightsError
-from deixis.processing.unipixel_batch import RefPrompts
-from deixis.processing.unipixel_frames import (
+from deixis.processing.batches.unipixel_batch import RefPrompts
+from deixis.processing.frames.unipixel_frames import (
     MERGED,
     most_pixels,
     mrope_positions,
@@ -32,7 +32,7 @@ from deixis.processing.unipixel_frames import (
     touched_cells,
     whole_if_empty,
 )
-from deixis.processing.unipixel_text import (
+from deixis.processing.words.unipixel_text import (
     CLIP_BEGIN,
     CLIP_END,
     CLIP_PAD,
@@ -41,7 +41,7 @@ from deixis.processing.unipixel_text import (
     TURN,
     conclusion,
 )
-from deixis.processing.unipixel_words import UniPixelVocabulary, protect, token_ids
+from deixis.processing.words.unipixel_words import UniPixelVocabulary, protect, token_ids
 from deixis.structures.answers import GroundedAnswer, Target, kept_logits
 from deixis.structures.images import ImageSet
 from deixis.structures.logits import MaskLogits, Step

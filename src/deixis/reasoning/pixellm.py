@@ -19,7 +19,7 @@ from deixis.errors import DataError
 from deixis.language.generate import Reading, foretell, read_on
 from deixis.language.prefix import Prefix, go_on_from, no_prefix, read_prefixes
 from deixis.models.pixellm import Look
-from deixis.processing.pixellm_batch import IMAGE, PixelLMBatch
+from deixis.processing.batches.pixellm_batch import IMAGE, PixelLMBatch
 from deixis.reasoning.given import TARGET, Given
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.placement import Placement

@@ -20,7 +20,7 @@ from deixis.language.generate import Reading, foretell
 from deixis.language.prefix import go_on_from, read_prefixes
 from deixis.models.prima import Look, Seen, Slots
 from deixis.processing.batch import Output
-from deixis.processing.prima_batch import PrimaBatch
+from deixis.processing.batches.prima_batch import PrimaBatch
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.samples import Sample
 

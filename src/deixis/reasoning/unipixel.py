@@ -23,7 +23,7 @@ from deixis.language.generate import Reading, read_on
 from deixis.language.prefix import go_on_from, read_prefixes
 from deixis.models.unipixel import filled
 from deixis.processing.unipixel import check_images, pointing
-from deixis.processing.unipixel_text import SEG, localize, prefilled, refer, region_prefix
+from deixis.processing.words.unipixel_text import SEG, localize, prefilled, refer, region_prefix
 from deixis.prompting.regions import pool_touched
 from deixis.reasoning.given import TARGET, Given
 from deixis.reasoning.unipixel_answers import Known, Row, UniPixelAnswering

@@ -13,8 +13,8 @@ from deixis.errors import ConfigError
 from deixis.models.configs.pixellm_config import PixelLMConfig
 from deixis.models.pixellm import PRESETS, PixelLM
 from deixis.models.released import load_strictly, read_tensors
+from deixis.processing.lessons.pixellm_templates import template_texts
 from deixis.processing.pixellm import PixelLMProcessor
-from deixis.processing.pixellm_templates import template_texts
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.adapters import add_adapters, merged_tensors

@@ -13,7 +13,7 @@ from deixis.data.annotations.rows import LazySamples
 from deixis.data.catalogue import open_data
 from deixis.data.mixture import Draw
 from deixis.errors import DataError
-from deixis.processing.pixellm_lessons import Lesson, named_lessons, own_lesson
+from deixis.processing.lessons.pixellm_lessons import Lesson, named_lessons, own_lesson
 from deixis.structures.images import Frame
 from deixis.structures.samples import Sample
 from deixis.training.feeding import Workshop

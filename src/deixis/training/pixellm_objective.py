@@ -15,8 +15,8 @@ from torch import Tensor
 
 from deixis.nn.losses import bce_per_mask, dice_per_mask, refinement_weights
 from deixis.processing.batch import Output
+from deixis.processing.batches.pixellm_batch import PixelLMBatch
 from deixis.processing.pixellm import restore_logits
-from deixis.processing.pixellm_batch import PixelLMBatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,9 +20,9 @@ from deixis.errors import ConfigError
 from deixis.models.configs.deixis_config import scene_words
 from deixis.models.parts.pixellm_vision import clip_levels, patch_mask
 from deixis.processing.batch import moved
+from deixis.processing.batches.pixellm_batch import PixelLMBatch
+from deixis.processing.lessons.pixellm_lessons import Lesson, named_lessons, own_lesson, teach
 from deixis.processing.pixellm import PixelLMProcessor, place_image
-from deixis.processing.pixellm_batch import PixelLMBatch
-from deixis.processing.pixellm_lessons import Lesson, named_lessons, own_lesson, teach
 from deixis.scenes.questions import Scene
 from deixis.structures.placement import Placement
 from deixis.training.objective import pixel_labels

@@ -15,9 +15,9 @@ from deixis.errors import DataError
 from deixis.models.prima import PrimaModel
 from deixis.nn.losses import bce_per_mask, dice_per_mask, info_nce
 from deixis.processing.batch import Output
+from deixis.processing.batches.prima_batch import PrimaBatch
+from deixis.processing.frames.prima_pixels import sam_masks
 from deixis.processing.prima import IGNORED, PrimaProcessor
-from deixis.processing.prima_batch import PrimaBatch
-from deixis.processing.prima_pixels import sam_masks
 from deixis.training.adapters import add_adapters
 
 ADAPTERS = "language.*.lora_?.*"

@@ -25,8 +25,8 @@ from deixis.models.configs.deixis_config import scene_words
 from deixis.models.prima import PRESETS, PrimaConfig, PrimaModel
 from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.processing.batch import moved
+from deixis.processing.frames.prima_pixels import eva_pixels, sam_pixels
 from deixis.processing.prima import PrimaProcessor
-from deixis.processing.prima_pixels import eva_pixels, sam_pixels
 from deixis.scenes.questions import Scene, make_scene
 from deixis.scenes.world import WorldKey
 from deixis.structures.images import Frame

@@ -10,7 +10,7 @@ from deixis.decoding.promptable import Drawing
 from deixis.errors import ShapeError
 from deixis.nn.candidates import CandidateLosses, candidate_losses
 from deixis.processing.batch import Output
-from deixis.processing.unipixel_batch import UniPixelBatch
+from deixis.processing.batches.unipixel_batch import UniPixelBatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,9 +17,9 @@ from random import Random
 
 import numpy as np
 
+from deixis.processing.frames.unipixel_frames import sample_in_buckets, with_kept
 from deixis.processing.unipixel import UniPixelProcessor, check_images, pointing
-from deixis.processing.unipixel_frames import sample_in_buckets, with_kept
-from deixis.processing.unipixel_text import Turn, localize, prefilled, refer
+from deixis.processing.words.unipixel_text import Turn, localize, prefilled, refer
 from deixis.structures.answers import Target
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point

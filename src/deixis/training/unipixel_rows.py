@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from deixis.processing.batches.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
+from deixis.processing.frames.unipixel_frames import mrope_positions, sam_frames, sam_masks
 from deixis.processing.unipixel import SECONDS, UniPixelProcessor
-from deixis.processing.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
-from deixis.processing.unipixel_frames import mrope_positions, sam_frames, sam_masks
-from deixis.processing.unipixel_text import (
+from deixis.processing.words.unipixel_text import (
     IGNORED,
     SEG,
     Turn,

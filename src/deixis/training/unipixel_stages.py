@@ -24,9 +24,9 @@ from deixis.models.configs.unipixel_config import UniPixelConfig
 from deixis.nn.candidates import candidate_losses
 from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.processing.batch import moved
+from deixis.processing.batches.unipixel_batch import UniPixelBatch
+from deixis.processing.frames.unipixel_frames import sam_frames, sam_masks, sample_in_buckets
 from deixis.processing.unipixel import UniPixelProcessor, canvas_corners
-from deixis.processing.unipixel_batch import UniPixelBatch
-from deixis.processing.unipixel_frames import sam_frames, sam_masks, sample_in_buckets
 from deixis.scenes.questions import Scene
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask

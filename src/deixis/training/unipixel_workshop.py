@@ -14,7 +14,7 @@ from deixis.models.configs.unipixel_config import UniPixelConfig
 from deixis.models.released import load_strictly, read_tensors
 from deixis.models.unipixel import PRESETS, UniPixelModel
 from deixis.processing.unipixel import UniPixelProcessor
-from deixis.processing.unipixel_text import localize, prefilled, region_prefix
+from deixis.processing.words.unipixel_text import localize, prefilled, region_prefix
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.adapters import merged_tensors

@@ -16,7 +16,7 @@ from deixis.conversion.recipe import target_shapes
 from deixis.models.configs.pixellm_config import published_config
 from deixis.models.pixellm import PixelLM
 from deixis.models.published.pixellm_keys import TOWER
-from deixis.processing.pixellm_words import PixelLMVocabulary
+from deixis.processing.words.pixellm_words import PixelLMVocabulary
 
 TEXTS = ["a curious human asks what the red square in this image is and where it stands"] * 40
 GROUP = 4  # two levels of two tokens

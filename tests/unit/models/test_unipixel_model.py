@@ -15,8 +15,8 @@ from deixis.models.configs.unipixel_config import (
     unipixel_tiny,
 )
 from deixis.models.unipixel import UniPixelModel
-from deixis.processing.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
-from deixis.processing.unipixel_frames import mrope_positions
+from deixis.processing.batches.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
+from deixis.processing.frames.unipixel_frames import mrope_positions
 from deixis.training.unipixel import unipixel_losses
 
 CONFIG = unipixel_tiny()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deixis.errors import DataError
-from deixis.processing.pixellm_lessons import cut, named_lessons, own_lesson, teach
+from deixis.processing.lessons.pixellm_lessons import cut, named_lessons, own_lesson, teach
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
 

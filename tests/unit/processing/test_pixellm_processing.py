@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from deixis.errors import DataError, WeightsError
+from deixis.processing.batches.pixellm_batch import IGNORED, IMAGE
 from deixis.processing.pixellm import (
     PixelLMProcessor,
     mask_scores,
@@ -13,8 +14,7 @@ from deixis.processing.pixellm import (
     place_longest,
     restore_logits,
 )
-from deixis.processing.pixellm_batch import IGNORED, IMAGE
-from deixis.processing.pixellm_words import PixelLMVocabulary
+from deixis.processing.words.pixellm_words import PixelLMVocabulary
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame
 from deixis.structures.masks import Mask

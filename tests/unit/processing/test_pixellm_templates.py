@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deixis.processing.pixellm_templates import SHORT, deal, joined, named_turn
+from deixis.processing.lessons.pixellm_templates import SHORT, deal, joined, named_turn
 
 GROUP = "[SEG0] [SEG1]"
 

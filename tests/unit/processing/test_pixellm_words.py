@@ -3,8 +3,8 @@
 import pytest
 
 from deixis.errors import WeightsError
-from deixis.processing.pixellm_batch import IMAGE
-from deixis.processing.pixellm_words import TYPED, PixelLMVocabulary, group_names
+from deixis.processing.batches.pixellm_batch import IMAGE
+from deixis.processing.words.pixellm_words import TYPED, PixelLMVocabulary, group_names
 
 TEXTS = ["Where is the red mug, please? It is behind the blue kite.", "Two mugs, one kite!"] * 5
 

@@ -6,8 +6,8 @@ import pytest
 
 from deixis.errors import ConfigError, WeightsError
 from deixis.models.configs.prima_config import PrimaConfig, prima_7b, prima_tiny, prima_v1_7b
+from deixis.processing.lessons.prima_training import asker_of
 from deixis.processing.prima import PrimaProcessor
-from deixis.processing.prima_training import asker_of
 from deixis.structures.answers import GroundedAnswer
 
 TEXTS = [

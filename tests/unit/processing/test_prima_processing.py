@@ -14,9 +14,9 @@ from PIL import Image
 from deixis.errors import DataError, ShapeError
 from deixis.models.configs.prima_config import prima_tiny
 from deixis.processing.batch import Output
+from deixis.processing.frames.prima_pixels import eva_pixels, sam_masks, sam_pixels, sam_placement
 from deixis.processing.prima import PrimaProcessor
-from deixis.processing.prima_pixels import eva_pixels, sam_masks, sam_pixels, sam_placement
-from deixis.processing.prima_words import image_list
+from deixis.processing.words.prima_words import image_list
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask

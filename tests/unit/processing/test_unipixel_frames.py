@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deixis.errors import DataError, ShapeError
-from deixis.processing.unipixel_frames import (
+from deixis.processing.frames.unipixel_frames import (
     MAX_PIXELS,
     MERGED,
     centre_point,

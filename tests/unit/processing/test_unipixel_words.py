@@ -4,7 +4,7 @@ import pytest
 
 from deixis.errors import DataError, WeightsError
 from deixis.metrics.wording import same_answer
-from deixis.processing.unipixel_text import (
+from deixis.processing.words.unipixel_text import (
     MEM,
     REF,
     SEG,
@@ -17,7 +17,7 @@ from deixis.processing.unipixel_text import (
     region_prefix,
     segment,
 )
-from deixis.processing.unipixel_words import UniPixelVocabulary, protect
+from deixis.processing.words.unipixel_words import UniPixelVocabulary, protect
 from deixis.scenes.questions import make_sample
 
 

@@ -8,7 +8,7 @@ from unipixel_clips import clip, random_parts
 from deixis.errors import ConfigError
 from deixis.language.prefix import go_on_from
 from deixis.processing.pixellm import restore_logits
-from deixis.processing.unipixel_text import prefilled
+from deixis.processing.words.unipixel_text import prefilled
 from deixis.reasoning.given import TARGET, Given
 from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.opening import open_images

@@ -9,8 +9,8 @@ import torch
 from deixis.errors import DataError
 from deixis.models.prima import PrimaModel, prima_tiny
 from deixis.models.released import open_model
+from deixis.processing.batches.prima_batch import SegSlots
 from deixis.processing.prima import PrimaProcessor
-from deixis.processing.prima_batch import SegSlots
 from deixis.reasoning.prima import PrimaEngine
 from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.answers import GroundedAnswer, Target

@@ -7,9 +7,9 @@ import torch
 from unipixel_clips import SIZE, clip, mask, random_parts
 
 from deixis.errors import DataError
-from deixis.processing.unipixel_batch import RefPrompts, UniPixelBatch
-from deixis.processing.unipixel_frames import mrope_positions, restore
-from deixis.processing.unipixel_text import localize, prefilled, refer, region_prefix
+from deixis.processing.batches.unipixel_batch import RefPrompts, UniPixelBatch
+from deixis.processing.frames.unipixel_frames import mrope_positions, restore
+from deixis.processing.words.unipixel_text import localize, prefilled, refer, region_prefix
 from deixis.reasoning.reasoner import Reasoner
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask

@@ -13,8 +13,8 @@ from deixis.config import load_run
 from deixis.models.pixellm import PixelLM
 from deixis.models.released import open_model
 from deixis.processing.batch import Output
+from deixis.processing.batches.pixellm_batch import GroupSlots, PixelLMBatch, PixelLMTruth
 from deixis.processing.pixellm import place_longest
-from deixis.processing.pixellm_batch import GroupSlots, PixelLMBatch, PixelLMTruth
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey

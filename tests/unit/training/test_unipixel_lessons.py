@@ -13,7 +13,7 @@ from deixis.errors import DataError
 from deixis.models.configs.unipixel_config import unipixel_tiny
 from deixis.models.unipixel import UniPixelModel
 from deixis.processing.unipixel import UniPixelProcessor
-from deixis.processing.unipixel_text import IGNORED
+from deixis.processing.words.unipixel_text import IGNORED
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
 from deixis.structures.masks import Mask

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from deixis.processing.pixellm_templates import joined
-from deixis.processing.unipixel_text import segment
+from deixis.processing.lessons.pixellm_templates import joined
+from deixis.processing.words.unipixel_text import segment
 from deixis.reasoning.given import TARGET, Given
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.samples import Sample

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import Dinov2WithRegistersModel, InstructBlipVisionModel
 
 from deixis.models.configs.prima_config import PrimaConfig
-from deixis.processing.prima_pixels import CLIP_MEAN, CLIP_STD
+from deixis.processing.frames.prima_pixels import CLIP_MEAN, CLIP_STD
 from deixis.relation.square import CrossAttention
 
 DINO_MEAN, DINO_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

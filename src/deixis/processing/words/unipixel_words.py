@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from deixis.errors import WeightsError
-from deixis.processing.unipixel_text import (
+from deixis.processing.words.unipixel_text import (
     CLIP_BEGIN,
     CLIP_END,
     CLIP_PAD,

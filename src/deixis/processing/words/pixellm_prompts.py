@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deixis.processing.pixellm_words import (
+from deixis.processing.words.pixellm_words import (
     IMAGE_END,
     IMAGE_MARK,
     IMAGE_START,

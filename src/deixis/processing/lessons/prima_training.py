@@ -6,7 +6,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import WordPieceTrainer
 
-from deixis.processing.prima_words import (
+from deixis.processing.words.prima_words import (
     PHRASE,
     PHRASE_END,
     SPECIAL,

@@ -15,8 +15,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from deixis.errors import WeightsError
-from deixis.processing.pixellm_words import IMAGE_END, IMAGE_MARK, IMAGE_START, TYPED
-from deixis.processing.pixellm_words import PixelLMVocabulary as LlamaVocabulary
+from deixis.processing.words.pixellm_words import IMAGE_END, IMAGE_MARK, IMAGE_START, TYPED
+from deixis.processing.words.pixellm_words import PixelLMVocabulary as LlamaVocabulary
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.numbering import index_of, ordinal
 

@@ -14,7 +14,7 @@ from typing import Literal
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from deixis.errors import WeightsError
-from deixis.processing.pixellm_batch import IMAGE
+from deixis.processing.batches.pixellm_batch import IMAGE
 from deixis.processing.vocabulary import find_groups
 
 Malformed = Literal["keep", "drop_all"]

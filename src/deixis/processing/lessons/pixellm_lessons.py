@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from deixis.errors import DataError
+from deixis.processing.batches.pixellm_batch import PixelLMBatch
+from deixis.processing.lessons.pixellm_templates import asked_for_masks, deal, named_turn
 from deixis.processing.pixellm import PixelLMProcessor, Row
-from deixis.processing.pixellm_batch import PixelLMBatch
-from deixis.processing.pixellm_templates import asked_for_masks, deal, named_turn
 from deixis.structures.images import ImageSet
 from deixis.structures.samples import Sample
 

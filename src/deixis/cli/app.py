@@ -78,7 +78,7 @@ def ask(
     Images are numbered from 1 in the order given; 2@17 is frame 17 of image 2, a clip, and 2@3.2s
     the frame that it shows after 3.2 seconds.
     """
-    from deixis.cli.answering import Asked, Settings, ask
+    from deixis.cli.asking.answering import Asked, Settings, ask
 
     asked = Asked(inputs=inputs or (), points=point or (), boxes=box or (), masks=mask or ())
     settings = Settings(model=model, device=device, dtype=dtype, out=out, json=json)
@@ -137,8 +137,8 @@ def evaluate(
     dtype: Dtype = None,
 ) -> None:
     """Measure a model on questions whose answers are known; goes on where it was stopped."""
-    from deixis.cli.measuring import measure
-    from deixis.cli.wanted import Asked, Settings
+    from deixis.cli.measuring.evaluating import measure
+    from deixis.cli.measuring.wanted import Asked, Settings
 
     settings = Settings(
         model=model,
@@ -173,7 +173,7 @@ def train(
     out: Folder = None,
 ) -> None:
     """Train models; finished runs are skipped, interrupted ones go on."""
-    from deixis.cli.measuring import train
+    from deixis.cli.training import train
 
     train(runs, out)
 
@@ -201,7 +201,7 @@ def show_scenes(
     split: Split = "test",
 ) -> None:
     """Write a contact sheet with the true masks and answers."""
-    from deixis.cli.measuring import show_scenes
+    from deixis.cli.drawing import show_scenes
 
     show_scenes(out, task=task, count=count, seed=seed, split=split)
 
@@ -216,7 +216,7 @@ def check_data(
     ] = None,
 ) -> None:
     """Read every record: how many there are, which are broken and why, which files are missing."""
-    from deixis.cli.published import check
+    from deixis.cli.measuring.published import check
 
     check(name, root, split, quarantine)
 
@@ -254,7 +254,7 @@ def flops(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Count the operations of one question, by station, without any weights."""
-    from deixis.cli.costing import flops
+    from deixis.cli.measuring.costing import flops
 
     flops(model, images, answer_tokens, as_json=json)
 

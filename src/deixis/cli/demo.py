@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deixis.cli.asking import check_folder
+from deixis.cli.asking.arguments import check_folder
 from deixis.cli.faults import run
 from deixis.scenes.questions import TASKS, make_sample
 from deixis.structures.answers import GroundedAnswer

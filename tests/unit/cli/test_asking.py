@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deixis.cli.asking import (
+from deixis.cli.asking.arguments import (
     Asked,
     check_folder,
     check_settings,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deixis.cli.asking import Asked, read_sample
+from deixis.cli.asking.arguments import Asked, read_sample
 from deixis.errors import DataError
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from deixis.cli.asking import Asked, read_sample
+from deixis.cli.asking.arguments import Asked, read_sample
 from deixis.errors import DataError
 from deixis.structures import video
 from deixis.structures.opening import open_images

@@ -1,38 +1,18 @@
-"""`deixis eval` and `deixis train`, and the judge between them: answers against the truth."""
+"""`deixis eval`: a model, or what answers in its place, against the truth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from deixis.cli.asking import check_folder, check_settings
+from deixis.cli.asking.arguments import check_settings
 from deixis.cli.installed import check_model
-from deixis.cli.wanted import Asked, Settings
-from deixis.config import load_run, pick
+from deixis.cli.measuring.wanted import Asked, Settings
+from deixis.config import pick
 from deixis.errors import ConfigError
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from deixis.config import Judging
-
-# what a task is about, for choosing between two states of one model
-HEADLINES: Mapping[str, tuple[str, ...]] = {
-    "refer": ("giou",),
-    "many": ("giou",),
-    "multi": ("miou", "image_accuracy"),
-    "multi-words": ("miou", "image_accuracy"),
-    "absent": ("n_acc", "t_acc"),
-    "region": ("answer_accuracy",),
-    "clip": ("jf",),
-    "pixelqa": ("j", "answer_accuracy"),
-    "plain": ("answer_accuracy",),
-    "compose": ("giou",),
-}
 USUAL_COUNT = 500  # of samples, where a benchmark has no end
 IN_FOLDERS = ("m4seg",)  # benchmarks whose files a person brings
-PAINTED_SEED = 2**40  # worlds for the pictures that training draws
 
 
 def measure(
@@ -56,7 +36,7 @@ def measure(
         ConfigError: nothing to measure, or a folder for a benchmark that has none.
     """
     if compare is not None:
-        from deixis.cli.published import compare as compare_reports
+        from deixis.cli.measuring.published import compare as compare_reports
 
         check_settings(None, None, settings.out.parent if settings.out else None)
         compare_reports(compare, settings.out, asked.root)
@@ -66,7 +46,7 @@ def measure(
     benchmark = _opened(asked)
     reasoner = _answering(benchmark, settings, *answered)
     if settings.shard is not None or settings.submission is not None:
-        from deixis.cli.published import answer_only
+        from deixis.cli.measuring.published import answer_only
 
         answer_only(reasoner, benchmark, settings)
         return
@@ -112,7 +92,7 @@ def _opened(asked: Asked) -> Any:
     if name is None:
         raise ConfigError("eval: expected a benchmark, got none. Name one: scenes:refer, refcoco.")
     if name in DATA_SETS:
-        from deixis.cli.published import open_foreign
+        from deixis.cli.measuring.published import open_foreign
 
         return open_foreign(asked)
     if (root is not None) != (name in IN_FOLDERS):
@@ -148,72 +128,6 @@ def _answering(
 
         return Kept(reasoner, settings.keep)
     return reasoner
-
-
-def train(arguments: Sequence[str], out: Path | None) -> None:
-    """Train the run files among the arguments; the others are ``a.b=value``.
-
-    Raises:
-        ConfigError: no run file, or one that is not there.
-    """
-    import logging
-
-    overrides = [one for one in arguments if "=" in one and not Path(one).exists()]
-    files = [Path(one) for one in arguments if one not in overrides]
-    if not files:
-        raise ConfigError("train: expected at least one run file, got none. See runs/.")
-    for file in files:
-        load_run(file, overrides)
-    if out is not None:
-        check_folder(out)
-    from deixis.training.trainer import train as train_runs
-
-    logger = logging.getLogger("deixis")
-    logger.addHandler(logging.StreamHandler())
-    logger.setLevel(logging.INFO)
-    print(train_runs(files, overrides, out, judge, paint))
-
-
-def show_scenes(out: Path, *, task: str, count: int, seed: int, split: str) -> None:
-    """Write a contact sheet with the true masks and answers of the first samples."""
-    from deixis.scenes.questions import make_sample
-    from deixis.viz.overlay import contact_sheet
-
-    check_folder(out.parent)
-    samples = [make_sample(split, task, seed, index) for index in range(count)]
-    truths = [sample.answer for sample in samples if sample.answer]
-    titles = [f"{sample.id}  {sample.type}" for sample in samples]
-    contact_sheet(samples, truths, columns=min(4, count), titles=titles).save(out)
-    print(out)
-
-
-def judge(model: Path, settings: Judging) -> dict[str, float]:
-    """Return each task's score on fixed `val` questions, for choosing the best checkpoint."""
-    from deixis.evaluation.running.evaluator import evaluate
-    from deixis.reasoning.reasoner import load
-
-    reasoner, scores = load(model), {}
-    for task in settings.tasks:
-        report = evaluate(reasoner, task, count=settings.count, seed=settings.seed, split="val")
-        metrics = report["metrics"]
-        values = [metrics[name] for name in HEADLINES[task] if name in metrics]
-        scores[task] = sum(values) / max(1, len(values))
-    return scores
-
-
-def paint(model: Path, settings: Judging | None) -> Image.Image:
-    """Return a sheet with one answer of each task."""
-    from deixis.evaluation.running.benchmarks import SceneSamples
-    from deixis.reasoning.reasoner import load
-    from deixis.scenes.questions import TASKS
-    from deixis.viz.overlay import contact_sheet
-
-    tasks = settings.tasks if settings else TASKS
-    samples = [
-        SceneSamples(task=task, split="val", seed=PAINTED_SEED, length=1)[0] for task in tasks
-    ]
-    answers = load(model).answer_batch([sample.without_answer() for sample in samples])
-    return contact_sheet(samples, answers, columns=3, titles=tasks)
 
 
 def _spread(settings: Settings) -> Any:

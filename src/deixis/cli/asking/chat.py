@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deixis.cli.asking import Asked, check_settings, make_sample, read_prompts
-from deixis.cli.faults import say
-from deixis.cli.telling import (
+from deixis.cli.asking.arguments import Asked, check_settings, make_sample, read_prompts
+from deixis.cli.asking.telling import (
     Settings,
     load_reasoner,
     numbered,
@@ -19,6 +18,7 @@ from deixis.cli.telling import (
     stdout_kept,
     write_out,
 )
+from deixis.cli.faults import say
 from deixis.errors import DataError, DeixisError
 from deixis.reasoning.memory import ObjectMemory
 from deixis.structures.numbering import image_name, ordinal

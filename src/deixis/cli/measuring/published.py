@@ -11,7 +11,7 @@ from deixis.cli.faults import BAD
 from deixis.errors import ConfigError
 
 if TYPE_CHECKING:
-    from deixis.cli.wanted import Asked, Settings
+    from deixis.cli.measuring.wanted import Asked, Settings
     from deixis.evaluation.running.benchmarks import Benchmark
 
 MINILM = "minilm"  # the text model that a package brings

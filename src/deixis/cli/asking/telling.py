@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deixis.cli.asking import check_settings
+from deixis.cli.asking.arguments import check_settings
 from deixis.cli.installed import check_model
 from deixis.reasoning.memory import ObjectMemory
 from deixis.structures.numbering import frame_key, image_name, ordinal

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from deixis.cli.asking import Asked, check_settings, read_sample
-from deixis.cli.batch import answer_file
-from deixis.cli.chat import converse
-from deixis.cli.telling import (
+from deixis.cli.asking.arguments import Asked, check_settings, read_sample
+from deixis.cli.asking.batch import answer_file
+from deixis.cli.asking.chat import converse
+from deixis.cli.asking.telling import (
     Settings,
     document_of,
     load_reasoner,

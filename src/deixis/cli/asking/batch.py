@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deixis.cli.asking import Asked, check_settings
+from deixis.cli.asking.arguments import Asked, check_settings
+from deixis.cli.asking.telling import Settings, document_of, load_reasoner, stdout_kept
 from deixis.cli.faults import BAD, say
-from deixis.cli.telling import Settings, document_of, load_reasoner, stdout_kept
 from deixis.errors import ConfigError, DataError
 from deixis.structures.numbering import ordinal
 

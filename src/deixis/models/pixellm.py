@@ -17,13 +17,14 @@ with images spliced in, D language width, M targets, C decoder width, h w cells 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPVisionModel, LlamaModel, PreTrainedModel
 
 from deixis.decoding.codebook import CodebookConfig, CodebookFusion
 from deixis.decoding.light import FeatureNeck, LightConfig, LightPixelDecoder
+from deixis.language.packed import Sharing, find_sharing, read_packed
 from deixis.language.splice import held_columns, splice_rows, starts_of
-from deixis.language.together import read_together
 from deixis.models.configs.pixellm_config import (
     PixelLMConfig,
     pixellm_7b,
@@ -62,12 +63,14 @@ class Laid:
         held: (B, W) which columns hold something.
         positions: (B, W); those of padded image tokens are passed over, as published.
         starts: (B, N) the column of each token, or of the first row of its image.
+        sharing: which rows begin alike, since they ask about one image; counted in columns.
     """
 
     embedded: Tensor
     held: Tensor
     positions: Tensor
     starts: Tensor
+    sharing: Sharing
 
 
 class PixelLM(PreTrainedModel):
@@ -167,18 +170,26 @@ class PixelLM(PreTrainedModel):
         whole = held.long().masked_fill(places, look.read.shape[1])  # as if all were read
         read = look.read[mine]
         embedded = splice_rows(words, lengths, places, look.rows[mine][read])
+        alike = find_sharing(tokens, held, image)
+        ends = lengths.cumsum(1)  # (B, N)
+        columns = F.pad(ends, (1, 0)).gather(1, alike.common[:, None])[:, 0]
         return Laid(
             embedded=embedded,
             held=held_columns(lengths),
             positions=_positions(lengths, whole, places, read),
             starts=starts_of(lengths),
+            sharing=Sharing(group=alike.group, common=columns),
         )
 
     def read(self, laid: Laid) -> Tensor:
-        """Return the language decoder's last states (B, W, D); zeros where nothing is held."""
-        return read_together(
-            self.language, laid.embedded, held=laid.held, positions=laid.positions, prefix=1
-        )
+        """Return the language decoder's last states (B, W, D); zeros where nothing is held.
+
+        What the questions about one image have in common is read once.
+        """
+        return read_packed(
+            self.language, laid.embedded, held=laid.held, positions=laid.positions,
+            sharing=laid.sharing,
+        )  # fmt: skip
 
     def speak(self, states: Tensor) -> Tensor:
         """Return the logits (..., V) of what comes next."""

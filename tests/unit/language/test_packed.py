@@ -1,0 +1,76 @@
+"""Rows that begin alike, read together: the same states as each row gets alone."""
+
+import torch
+from transformers import LlamaConfig, LlamaModel
+
+from deixis.language.packed import find_sharing, read_packed
+
+WIDTH = 16
+SIZES = {"num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 32}
+# Two questions about image 0, three about image 1 (one of them twice), one about none.
+TOKENS = [
+    [1, 2, 3, 4, 5, 6],
+    [1, 2, 3, 7, 8, 0],
+    [1, 2, 9, 9, 0, 0],
+    [1, 2, 9, 9, 0, 0],
+    [1, 2, 9, 9, 4, 0],
+    [1, 2, 3, 4, 0, 0],
+]
+LENGTHS = [6, 5, 4, 4, 5, 4]
+IMAGE = [1, 1, 0, 0, 0, -1]
+
+
+def rows() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    held = torch.arange(6) < torch.tensor(LENGTHS)[:, None]
+    return torch.tensor(TOKENS), held, torch.tensor(IMAGE)
+
+
+def test_rows_share_what_all_rows_of_their_image_hold_alike() -> None:
+    sharing = find_sharing(*rows())
+    assert sharing.common.tolist() == [3, 3, 4, 4, 4, 4]
+    assert sharing.group.tolist() == [2, 2, 1, 1, 1, 0]
+
+
+def test_packed_rows_are_read_as_if_each_stood_alone() -> None:
+    torch.manual_seed(0)
+    decoder = LlamaModel(LlamaConfig(hidden_size=WIDTH, intermediate_size=32, **SIZES)).eval()
+    tokens, held, image = rows()
+    positions = torch.arange(6).expand_as(tokens) * 2  # places may leave some out
+    words = decoder.embed_tokens(tokens)
+    states = read_packed(
+        decoder, words, held=held, positions=positions, sharing=find_sharing(tokens, held, image)
+    )
+    for row, length in enumerate(LENGTHS):
+        alone = decoder(
+            inputs_embeds=words[row : row + 1, :length], position_ids=positions[:1, :length]
+        ).last_hidden_state[0]
+        torch.testing.assert_close(states[row, :length], alone, atol=1e-5, rtol=1e-4)
+        assert not states[row, length:].any()
+
+
+def test_gradients_of_packed_rows_equal_those_of_rows_alone() -> None:
+    torch.manual_seed(1)
+    decoder = LlamaModel(LlamaConfig(hidden_size=WIDTH, intermediate_size=32, **SIZES))
+    tokens, held, image = rows()
+    positions = torch.arange(6).expand_as(tokens)
+    weight = torch.randn(*tokens.shape, WIDTH)
+    sharing = find_sharing(tokens, held, image)
+    alone = find_sharing(tokens, held, torch.arange(len(tokens)))
+    found = []
+    for one in (sharing, alone):
+        decoder.zero_grad()
+        words = decoder.embed_tokens(tokens)
+        states = read_packed(decoder, words, held=held, positions=positions, sharing=one)
+        (states * weight).sum().backward()
+        found.append(decoder.embed_tokens.weight.grad.clone())
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+
+
+def test_nothing_to_read_gives_nothing() -> None:
+    decoder = LlamaModel(LlamaConfig(hidden_size=WIDTH, intermediate_size=32, **SIZES))
+    empty = torch.zeros(0, 0, dtype=torch.long)
+    sharing = find_sharing(empty, empty.bool(), empty.flatten())
+    states = read_packed(
+        decoder, torch.zeros(0, 0, WIDTH), held=empty.bool(), positions=empty, sharing=sharing
+    )
+    assert states.shape == (0, 0, WIDTH)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from transformers import SamMaskDecoderConfig
 from transformers.models.sam.modeling_sam import SamFeedForward, SamTwoWayTransformer
-from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoLayerNorm
 
 from deixis.decoding.pyramid import Modulation, add_levels, mask_gain
 from deixis.nn.prompt_codes import FourierCode, PromptCodes
@@ -51,15 +50,35 @@ class Level:
     pixels: Tensor
 
 
+class ChannelNorm(nn.Module):
+    """LayerNorm over the channels of (I, C, h, w), added up in the order of the released code.
+
+    torch's own rounds otherwise: after the neck by 1e-5, which is all that its recordings allow.
+    """
+
+    def __init__(self, width: int, epsilon: float = 1e-6) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features with mean 0 and deviation 1 in every cell, weighed and moved."""
+        centred = features - features.mean(1, keepdim=True)
+        variance = centred.square().mean(1, keepdim=True)
+        scaled = centred / torch.sqrt(variance + self.epsilon)
+        return self.weight[:, None, None] * scaled + self.bias[:, None, None]
+
+
 class FeatureNeck(nn.Sequential):
     """Brings projected features (I, D, h, w) to the decoder's width (I, C, h, w)."""
 
     def __init__(self, in_width: int, width: int) -> None:
         super().__init__(
             nn.Conv2d(in_width, width, 1, bias=False),
-            _norm(width),
+            ChannelNorm(width),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
-            _norm(width),
+            ChannelNorm(width),
         )
 
 
@@ -180,8 +199,4 @@ class LightPixelDecoder(nn.Module):
 
 
 def _doubling(in_width: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.ConvTranspose2d(in_width, width, 2, 2), _norm(width), nn.GELU())
-
-
-def _norm(width: int) -> nn.Module:
-    return Sam2VideoLayerNorm(width, eps=1e-6, data_format="channels_first")
+    return nn.Sequential(nn.ConvTranspose2d(in_width, width, 2, 2), ChannelNorm(width), nn.GELU())

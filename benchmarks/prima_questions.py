@@ -18,9 +18,9 @@ from deixis.evaluation.running.benchmarks import open_benchmark
 from deixis.evaluation.running.slices import evaluate_slices
 from deixis.models.prima import PRESETS
 from deixis.reasoning.reasoner import load
-from deixis.training.prima import published_parts
+from deixis.training.prima.prima_objective import published_parts
 from deixis.training.recipes import make_config
-from deixis.training.trainer import train
+from deixis.training.running.trainer import train
 
 HOME = Path(__file__).parent
 RUN = HOME.parent / "runs" / "prima_question.yaml"

@@ -6,14 +6,14 @@ from prima_parts import DINO, encoded, make, samples
 from torch.nn import functional as F
 
 from deixis.processing.frames.prima_pixels import sam_masks
-from deixis.training.optimizing import freeze
-from deixis.training.prima import (
+from deixis.training.prima.prima_objective import (
     PrimaObjective,
     alignment,
     mask_losses,
     prepare_published_stage,
     text_loss,
 )
+from deixis.training.running.optimizing import freeze
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from deixis.processing.batches.unipixel_batch import UniPixelTruth
 from deixis.processing.frames.unipixel_frames import (
     restore,
 )
-from deixis.training.unipixel import unipixel_losses
+from deixis.training.unipixel.unipixel_objective import unipixel_losses
 
 EXACT, SINGLE, CLIP = 1e-5, 1e-4, 5e-4  # the README's limits: 01-03, 09; 04, 05; 06-08, 10-12
 CHECKS: list[Callable[[], None]] = []

@@ -47,7 +47,7 @@ def train(arguments: Sequence[str], out: Path | None) -> None:
         load_run(file, overrides)
     if out is not None:
         check_folder(out)
-    from deixis.training.trainer import train as train_runs
+    from deixis.training.running.trainer import train as train_runs
 
     logger = logging.getLogger("deixis")
     logger.addHandler(logging.StreamHandler())

@@ -32,7 +32,7 @@ from deixis.scenes.wear import WEAR, worn
 from deixis.scenes.world import WorldKey
 from deixis.structures.images import Frame
 from deixis.structures.samples import Sample
-from deixis.training.checkpoints import replacing
+from deixis.training.running.checkpoints import replacing
 from deixis.training.strangers import stranger
 
 SEED = 2**51  # worlds of the split "val" that only calibration draws

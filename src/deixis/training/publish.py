@@ -16,7 +16,7 @@ from torch import Tensor
 
 from deixis.errors import ConfigError
 from deixis.models.released import open_model, read_tensors
-from deixis.training.checkpoints import replacing, write_json
+from deixis.training.running.checkpoints import replacing, write_json
 
 MODEL_FILES = ("config.json", "tokenizer.json", "words.json")
 PAPERS = ("run.yaml", "versions.json", "metrics.jsonl", "log.txt")

@@ -20,8 +20,8 @@ from deixis.scenes.questions import TASKS, Scene, make_scene
 from deixis.scenes.wear import worn_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.calibration import calibrate
-from deixis.training.feeding import Processor, Workshop
 from deixis.training.objective import OBJECTIVES
+from deixis.training.running.feeding import Processor, Workshop
 
 ONLY_TESTED = ("compose",)  # what training must never see
 READ_SEED = 2**50  # worlds whose words the tokenizer is trained on

@@ -14,7 +14,7 @@ from deixis.models.pixellm import PRESETS, PixelLM, PixelLMConfig, group_states
 from deixis.models.published.pixellm_keys import is_dropped, our_key
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.structures.images import Frame
-from deixis.training.pixellm_objective import PixelLMObjective
+from deixis.training.pixellm.pixellm_objective import PixelLMObjective
 
 SIZES = ((20, 40), (40, 24), (31, 31))
 

@@ -17,7 +17,7 @@ from deixis.models.configs.unipixel_config import (
 from deixis.models.unipixel import UniPixelModel
 from deixis.processing.batches.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
 from deixis.processing.frames.unipixel_frames import mrope_positions
-from deixis.training.unipixel import unipixel_losses
+from deixis.training.unipixel.unipixel_objective import unipixel_losses
 
 CONFIG = unipixel_tiny()
 SIDE = CONFIG.sam_config.image_size

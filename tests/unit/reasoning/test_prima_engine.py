@@ -18,7 +18,7 @@ from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Point
 from deixis.structures.samples import Question, Sample
-from deixis.training.prima import PrimaObjective
+from deixis.training.prima.prima_objective import PrimaObjective
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 180, 60)}
 PLACES = [((48, 64), (4, 6, 30, 34)), ((60, 40), (20, 8, 50, 36)), ((50, 50), (10, 24, 40, 48))]

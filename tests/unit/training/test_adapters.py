@@ -5,7 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from deixis.errors import ConfigError
-from deixis.training.adapters import add_adapters, merge_adapters
+from deixis.training.running.adapters import add_adapters, merge_adapters
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from torch import nn
 from toy import ToyConfig, ToyModel
 
 from deixis.config import Optimizer, Trained
-from deixis.training.optimizing import freeze, frozen_modules, make_optimizer, share_of_rate
+from deixis.training.running.optimizing import freeze, frozen_modules, make_optimizer, share_of_rate
 
 
 def shares(steps, **settings):

@@ -10,8 +10,8 @@ from PIL import Image
 
 from deixis.config import load_run
 from deixis.data.mixture import Draw
-from deixis.training.pixellm_data import OPENED, PublishedObjective, published_workshop
-from deixis.training.pixellm_recipe import PIXELLM, published_stage
+from deixis.training.pixellm.pixellm_data import OPENED, PublishedObjective, published_workshop
+from deixis.training.pixellm.pixellm_recipe import PIXELLM, published_stage
 
 SIZE = (30, 40)
 RUN = Path(__file__).parents[3] / "runs" / "pixellm_paper.yaml"

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from deixis.processing.batch import Output
 from deixis.processing.batches.pixellm_batch import GroupSlots, PixelLMBatch, PixelLMTruth
 from deixis.processing.pixellm import place_longest, restore_logits
-from deixis.training.pixellm_objective import PixelLMObjective
+from deixis.training.pixellm.pixellm_objective import PixelLMObjective
 
 SIZES = [(9, 14), (12, 7), (5, 5)]
 

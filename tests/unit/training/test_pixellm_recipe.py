@@ -9,8 +9,7 @@ from deixis.config import load_run
 from deixis.errors import ConfigError
 from deixis.models.configs.pixellm_config import pixellm_7b, pixellm_tiny
 from deixis.models.pixellm import PixelLM
-from deixis.training.optimizing import freeze
-from deixis.training.pixellm_recipe import (
+from deixis.training.pixellm.pixellm_recipe import (
     PIXELLM,
     learning,
     prepare_published_stage,
@@ -18,7 +17,8 @@ from deixis.training.pixellm_recipe import (
     published_stage,
     text_room,
 )
-from deixis.training.pixellm_stages import check_published_parts
+from deixis.training.pixellm.pixellm_stages import check_published_parts
+from deixis.training.running.optimizing import freeze
 
 RUN = Path(__file__).parents[3] / "runs" / "pixellm_tiny.yaml"
 # The names of the published code whose parameters learn, in our words.

@@ -18,12 +18,12 @@ from deixis.processing.pixellm import place_longest
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.adapters import add_adapters, merge_adapters, merged_tensors
-from deixis.training.feeding import Workshop
-from deixis.training.pixellm import makes, pixellm_workshop
-from deixis.training.pixellm_objective import PixelLMObjective
-from deixis.training.pixellm_stages import FINE, AnswerObjective, PatchObjective
-from deixis.training.trainer import train
+from deixis.training.pixellm.pixellm_objective import PixelLMObjective
+from deixis.training.pixellm.pixellm_stages import FINE, AnswerObjective, PatchObjective
+from deixis.training.pixellm.pixellm_workshop import makes, pixellm_workshop
+from deixis.training.running.adapters import add_adapters, merge_adapters, merged_tensors
+from deixis.training.running.feeding import Workshop
+from deixis.training.running.trainer import train
 
 RUN = """
 name: small

@@ -16,9 +16,8 @@ from deixis.processing.prima import PrimaProcessor
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.optimizing import freeze
-from deixis.training.prima import published_parts
-from deixis.training.prima_workshop import (
+from deixis.training.prima.prima_objective import published_parts
+from deixis.training.prima.prima_workshop import (
     PrimaDense,
     build_model,
     makes,
@@ -26,7 +25,8 @@ from deixis.training.prima_workshop import (
     ready,
 )
 from deixis.training.recipes import make_config
-from deixis.training.trainer import train
+from deixis.training.running.optimizing import freeze
+from deixis.training.running.trainer import train
 
 RECIPE = Path(__file__).parents[3] / "runs" / "prima_tiny.yaml"
 STAGE = {"batch": 1, "data": [{"task": "multi"}], "precision": "fp32", "log_every": 1}

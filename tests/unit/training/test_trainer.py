@@ -9,8 +9,8 @@ import torch
 from toy import RUN, ToyConfig, ToyModel, ToyObjective, curve, toy_scene, toy_workshop, weights
 
 from deixis.errors import ConfigError
-from deixis.training.checkpoints import SEAL
-from deixis.training.trainer import train
+from deixis.training.running.checkpoints import SEAL
+from deixis.training.running.trainer import train
 
 
 class Killed(RuntimeError):

@@ -15,8 +15,8 @@ from deixis.errors import DataError
 from deixis.models.configs.unipixel_config import unipixel_tiny
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.scenes.questions import make_sample
-from deixis.training.unipixel_data import OPENED, published_workshop
-from deixis.training.unipixel_recipe import STAGES, published_stage
+from deixis.training.unipixel.unipixel_data import OPENED, published_workshop
+from deixis.training.unipixel.unipixel_recipe import STAGES, published_stage
 
 RUN = Path(__file__).parents[3] / "runs" / "unipixel_paper.yaml"
 READERLESS = {

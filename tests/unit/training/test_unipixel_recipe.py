@@ -8,8 +8,8 @@ from deixis.errors import ConfigError
 from deixis.models.configs.unipixel_config import unipixel_tiny
 from deixis.models.published.unipixel_keys import BUFFERS, our_name
 from deixis.models.unipixel import UniPixelModel
-from deixis.training.optimizing import freeze
-from deixis.training.unipixel_recipe import (
+from deixis.training.running.optimizing import freeze
+from deixis.training.unipixel.unipixel_recipe import (
     STAGES,
     add_published_adapters,
     check_published_parts,

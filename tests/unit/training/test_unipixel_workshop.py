@@ -18,12 +18,12 @@ from deixis.processing.unipixel import UniPixelProcessor
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.optimizing import freeze
 from deixis.training.recipes import make_config
-from deixis.training.trainer import train, workshop_of
-from deixis.training.unipixel_recipe import add_published_adapters, published_parts
-from deixis.training.unipixel_stages import BasesObjective, Teaching, UniPixelObjective
-from deixis.training.unipixel_workshop import makes, unipixel_workshop
+from deixis.training.running.optimizing import freeze
+from deixis.training.running.trainer import train, workshop_of
+from deixis.training.unipixel.unipixel_recipe import add_published_adapters, published_parts
+from deixis.training.unipixel.unipixel_stages import BasesObjective, Teaching, UniPixelObjective
+from deixis.training.unipixel.unipixel_workshop import makes, unipixel_workshop
 
 pytest.importorskip("peft")
 RECIPE = Path(__file__).parents[3] / "runs" / "unipixel_tiny.yaml"

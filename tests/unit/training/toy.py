@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from deixis.training.feeding import Workshop
+from deixis.training.running.feeding import Workshop
 
 RUN = """
 name: toy

@@ -30,10 +30,8 @@ from deixis.processing.prima import PrimaProcessor
 from deixis.scenes.questions import Scene, make_scene
 from deixis.scenes.world import WorldKey
 from deixis.structures.images import Frame
-from deixis.training.adapters import merge_adapters
-from deixis.training.feeding import Workshop
 from deixis.training.objective import DenseObjective, dense_batch
-from deixis.training.prima import PrimaObjective, prepare_published_stage
+from deixis.training.prima.prima_objective import PrimaObjective, prepare_published_stage
 from deixis.training.recipes import (
     READ_QUESTIONS,
     READ_SEED,
@@ -41,6 +39,8 @@ from deixis.training.recipes import (
     scene_of,
     take_over,
 )
+from deixis.training.running.adapters import merge_adapters
+from deixis.training.running.feeding import Workshop
 
 TAUGHT = ("refer", "many", "multi", "absent", "plain")  # tasks without prompts and clips
 JUDGED = ("refer", "many", "multi-words", "absent", "plain", "compose")

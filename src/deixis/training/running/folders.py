@@ -12,14 +12,14 @@ from transformers.utils import logging as logging_of_transformers
 
 from deixis.config import TrainRun, dump, read_yaml, validate
 from deixis.errors import ConfigError
-from deixis.training.checkpoints import (
+from deixis.training.running.checkpoints import (
     DONE,
     latest_whole,
     read_json,
     restore_replaced,
     write_json,
 )
-from deixis.training.watching import logger
+from deixis.training.running.watching import logger
 
 VERSIONS = ("deixis", "torch", "transformers", "accelerate", "numpy", "Pillow")
 HARMLESS = {  # keys of a stage that may change between an interruption and its continuation

@@ -16,10 +16,10 @@ from deixis.errors import DataError
 from deixis.processing.lessons.pixellm_lessons import Lesson, named_lessons, own_lesson
 from deixis.structures.images import Frame
 from deixis.structures.samples import Sample
-from deixis.training.feeding import Workshop
-from deixis.training.pixellm import build_model, publish
-from deixis.training.pixellm_recipe import PIXELLM, Recipe
-from deixis.training.pixellm_stages import PaperObjective
+from deixis.training.pixellm.pixellm_recipe import PIXELLM, Recipe
+from deixis.training.pixellm.pixellm_stages import PaperObjective
+from deixis.training.pixellm.pixellm_workshop import build_model, publish
+from deixis.training.running.feeding import Workshop
 
 OPENED = {  # data set of the recipe -> its name and split in our catalogue
     "ade20k": ("ade20k", "all"),

@@ -16,11 +16,11 @@ from deixis.data.catalogue import open_data
 from deixis.data.mixture import Draw
 from deixis.errors import DataError
 from deixis.structures.samples import Sample
-from deixis.training.feeding import Workshop
-from deixis.training.pixellm_data import TRIES, Read, about_one_image
-from deixis.training.unipixel_recipe import STAGES
-from deixis.training.unipixel_stages import OBJECTIVES
-from deixis.training.unipixel_workshop import build_model, publish
+from deixis.training.pixellm.pixellm_data import TRIES, Read, about_one_image
+from deixis.training.running.feeding import Workshop
+from deixis.training.unipixel.unipixel_recipe import STAGES
+from deixis.training.unipixel.unipixel_stages import OBJECTIVES
+from deixis.training.unipixel.unipixel_workshop import build_model, publish
 
 logger = logging.getLogger("deixis.training")
 

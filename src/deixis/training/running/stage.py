@@ -23,16 +23,16 @@ from transformers.trainer_callback import DefaultFlowCallback, PrinterCallback
 
 from deixis.config import Judging, Stage
 from deixis.errors import ConfigError
-from deixis.training.checkpoints import (
+from deixis.training.running.checkpoints import (
     keep_latest,
     read_json,
     replacing,
     seal,
     write_json,
 )
-from deixis.training.feeding import Objective, Processor, Steps, make_loader
-from deixis.training.optimizing import freeze, frozen_modules, make_optimizer, make_schedule
-from deixis.training.watching import Display, Journal, Window
+from deixis.training.running.feeding import Objective, Processor, Steps, make_loader
+from deixis.training.running.optimizing import freeze, frozen_modules, make_optimizer, make_schedule
+from deixis.training.running.watching import Display, Journal, Window
 
 KEPT_CHECKPOINTS = 2
 WINDOW = "window.json"

@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 
 from deixis.config import Optimizer, Source, Stage, Trained
-from deixis.training.adapters import add_adapters
-from deixis.training.optimizing import freeze
+from deixis.training.running.adapters import add_adapters
+from deixis.training.running.optimizing import freeze
 
 ADAPTERS = "language.*.lora_?.*"
 ALWAYS = ("lm_head.*", "language.embed_tokens.*", "pyramid.*", "codebook.*")

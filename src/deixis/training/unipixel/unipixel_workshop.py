@@ -17,13 +17,13 @@ from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.words.unipixel_text import localize, prefilled, region_prefix
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.adapters import merged_tensors
-from deixis.training.checkpoints import read_json
-from deixis.training.feeding import Processor, Workshop
 from deixis.training.recipes import READ_SEED, make_config, scene_of
-from deixis.training.unipixel_lessons import FINDING, NAMING
-from deixis.training.unipixel_recipe import add_published_adapters, take_over_whole
-from deixis.training.unipixel_stages import OBJECTIVES, Teaching
+from deixis.training.running.adapters import merged_tensors
+from deixis.training.running.checkpoints import read_json
+from deixis.training.running.feeding import Processor, Workshop
+from deixis.training.unipixel.unipixel_lessons import FINDING, NAMING
+from deixis.training.unipixel.unipixel_recipe import add_published_adapters, take_over_whole
+from deixis.training.unipixel.unipixel_stages import OBJECTIVES, Teaching
 
 TASKS = ("refer", "many", "absent", "region", "clip", "pixelqa")  # one picture or clip each
 READ_SCENES, READ_QUESTIONS = {"clip": 50, "pixelqa": 50}, 6  # worlds whose words are read

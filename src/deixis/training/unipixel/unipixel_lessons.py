@@ -24,8 +24,8 @@ from deixis.structures.answers import Target
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point
 from deixis.structures.samples import Sample
-from deixis.training.unipixel_recipe import Lessons
-from deixis.training.unipixel_rows import Exchange, Lesson, Plan, answered, written
+from deixis.training.unipixel.unipixel_recipe import Lessons
+from deixis.training.unipixel.unipixel_rows import Exchange, Lesson, Plan, answered, written
 
 HANDLE = re.compile(r"\[(\d+)\]")
 NAMING = ("What is {it}?", "Describe {it}.", "Name {it}.")

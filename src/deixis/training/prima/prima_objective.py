@@ -18,7 +18,7 @@ from deixis.processing.batch import Output
 from deixis.processing.batches.prima_batch import PrimaBatch
 from deixis.processing.frames.prima_pixels import sam_masks
 from deixis.processing.prima import IGNORED, PrimaProcessor
-from deixis.training.adapters import add_adapters
+from deixis.training.running.adapters import add_adapters
 
 ADAPTERS = "language.*.lora_?.*"
 MASK_DECODER = "decoding.sam.mask_decoder.*"

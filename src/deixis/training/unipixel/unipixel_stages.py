@@ -32,15 +32,15 @@ from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box
 from deixis.training.objective import DenseObjective, pixel_labels
-from deixis.training.unipixel import unipixel_losses
-from deixis.training.unipixel_lessons import Teacher, point_at
-from deixis.training.unipixel_recipe import (
+from deixis.training.unipixel.unipixel_lessons import Teacher, point_at
+from deixis.training.unipixel.unipixel_objective import unipixel_losses
+from deixis.training.unipixel.unipixel_recipe import (
     EVERYTHING,
     STAGES,
     Lessons,
     check_published_parts,
 )
-from deixis.training.unipixel_rows import collate
+from deixis.training.unipixel.unipixel_rows import collate
 
 WORDS: Mapping[str, int] = {kind: len(names) for kind, names in scene_words().items()}
 FRAMES, OBJECTS = 4, 3  # of a clip that SAM learns to follow, and of its things

@@ -19,8 +19,8 @@ from torch import nn
 from deixis.config import Optimizer, Source, Stage, Start, Trained, pick
 from deixis.errors import ConfigError
 from deixis.models.published.unipixel_keys import BUFFERS
-from deixis.training.adapters import add_adapters
 from deixis.training.recipes import take_over
+from deixis.training.running.adapters import add_adapters
 
 POINTING = ("prompting.point.*", "prompting.box.*", "prompting.project.*")
 TIMING = ("prompting.clock_kind.*", "prompting.time.*")

@@ -17,12 +17,13 @@ from deixis.processing.lessons.pixellm_templates import template_texts
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.adapters import add_adapters, merged_tensors
-from deixis.training.checkpoints import read_json
-from deixis.training.feeding import Processor, Workshop
-from deixis.training.pixellm_recipe import PIXELLM
-from deixis.training.pixellm_stages import OBJECTIVES
+from deixis.training.pixellm.pixellm_grounding import GroundingObjective
+from deixis.training.pixellm.pixellm_recipe import PIXELLM
+from deixis.training.pixellm.pixellm_stages import OBJECTIVES
 from deixis.training.recipes import READ_SEED, make_config, scene_of, take_over
+from deixis.training.running.adapters import add_adapters, merged_tensors
+from deixis.training.running.checkpoints import read_json
+from deixis.training.running.feeding import Processor, Workshop
 
 TASKS = ("refer", "many", "absent")  # one image, and nothing is pointed at
 READ_SCENES, READ_QUESTIONS = 200, 6  # worlds of each task whose words the tokenizer learns
@@ -40,7 +41,7 @@ def pixellm_workshop() -> Workshop:
     """Return the workshop of PixelLM on our own scenes."""
     return Workshop(
         build=build_model,
-        objectives=OBJECTIVES,
+        objectives={**OBJECTIVES, "grounding": GroundingObjective},
         scene=scene_of,
         tasks=TASKS,
         judged=(*TASKS, "compose"),

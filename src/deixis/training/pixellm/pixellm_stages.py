@@ -26,8 +26,8 @@ from deixis.processing.pixellm import PixelLMProcessor, place_image
 from deixis.scenes.questions import Scene
 from deixis.structures.placement import Placement
 from deixis.training.objective import pixel_labels
-from deixis.training.pixellm_objective import PixelLMObjective
-from deixis.training.pixellm_recipe import PIXELLM, learning, published_parts, text_room
+from deixis.training.pixellm.pixellm_objective import PixelLMObjective
+from deixis.training.pixellm.pixellm_recipe import PIXELLM, learning, published_parts, text_room
 
 logger = logging.getLogger("deixis.training")
 
@@ -92,24 +92,12 @@ class PatchObjective:
             pixels.append(placed)
             resized.append(placement.resized)
             for kind, found in words.items():
-                found.append(self._placed(labels[kind], placement))
+                found.append(on_canvas(labels[kind], placement, self.grid * FINE, self.canvas))
         return PatchBatch(
             pixels=torch.stack(pixels),
             resized=torch.tensor(resized),
             words={kind: torch.from_numpy(np.stack(found)) for kind, found in words.items()},
         )
-
-    def _placed(self, labels: np.ndarray, placement: Placement) -> np.ndarray:
-        """Sample labels (H, W) of an image at every fine cell of its canvas."""
-        side = self.grid * FINE
-        centres = (np.arange(side) + 0.5) * self.canvas / side
-        ways = []
-        for axis in (0, 1):
-            scaled = centres * placement.original[axis] / placement.resized[axis]
-            ways.append(scaled.astype(int)[centres < placement.resized[axis]])
-        whole = np.zeros((side, side), dtype=np.int64)
-        whole[: len(ways[0]), : len(ways[1])] = labels[np.ix_(*ways)]
-        return whole
 
     def __call__(self, model: Any, batch: PatchBatch) -> dict[str, Tensor]:
         held = patch_mask(batch.resized, self.canvas, self.grid)
@@ -223,6 +211,18 @@ def check_published_parts(model: nn.Module) -> None:
         f"({len(wanted[False])} without neck and prompts), got {len(own)}, {said}. "
         f"Name {', '.join(one.name for one in published_parts())}."
     )
+
+
+def on_canvas(labels: np.ndarray, placement: Placement, side: int, canvas: int) -> np.ndarray:
+    """Sample labels (H, W) of an image at cells (side, side) of its canvas; 0 outside it."""
+    centres = (np.arange(side) + 0.5) * canvas / side
+    ways = []
+    for axis in (0, 1):
+        scaled = centres * placement.original[axis] / placement.resized[axis]
+        ways.append(scaled.astype(int)[centres < placement.resized[axis]])
+    whole = np.zeros((side, side), dtype=np.int64)
+    whole[: len(ways[0]), : len(ways[1])] = labels[np.ix_(*ways)]
+    return whole
 
 
 def _cells(fine: Tensor, grid: int) -> Tensor:

@@ -14,7 +14,7 @@ from deixis.config import Stage, TrainRun, expected_one_of, load_run, pick
 from deixis.data.mixture import stage_seed
 from deixis.errors import ConfigError
 from deixis.extras import require
-from deixis.training.checkpoints import (
+from deixis.training.running.checkpoints import (
     DONE,
     latest_whole,
     read_json,
@@ -22,7 +22,7 @@ from deixis.training.checkpoints import (
     step_of,
     write_json,
 )
-from deixis.training.feeding import (
+from deixis.training.running.feeding import (
     Processor,
     Steps,
     Workshop,
@@ -30,7 +30,7 @@ from deixis.training.feeding import (
     make_mixture,
     weighted,
 )
-from deixis.training.folders import (
+from deixis.training.running.folders import (
     check_folder,
     is_finished,
     log_file,
@@ -38,7 +38,7 @@ from deixis.training.folders import (
     note_data,
     prepare_folder,
 )
-from deixis.training.stage import (
+from deixis.training.running.stage import (
     JUDGED,
     Judge,
     Paint,
@@ -46,7 +46,7 @@ from deixis.training.stage import (
     Watchers,
     untouched_randomness,
 )
-from deixis.training.watching import Display, Journal, logger
+from deixis.training.running.watching import Display, Journal, logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +105,18 @@ def train(
 
 def workshop_of(model: str) -> Workshop:
     """Return the workshop of the family that a run's preset or folder belongs to."""
-    from deixis.training import pixellm, prima_workshop, recipes, unipixel_workshop
+    from deixis.training import recipes
+    from deixis.training.pixellm import pixellm_workshop
+    from deixis.training.prima import prima_workshop
+    from deixis.training.unipixel import unipixel_workshop
 
     if unipixel_workshop.makes(model):
         return unipixel_workshop.unipixel_workshop()
     if prima_workshop.makes(model):
         return prima_workshop.prima_workshop()
-    return pixellm.pixellm_workshop() if pixellm.makes(model) else recipes.deixis_workshop()
+    if pixellm_workshop.makes(model):
+        return pixellm_workshop.pixellm_workshop()
+    return recipes.deixis_workshop()
 
 
 def train_run(

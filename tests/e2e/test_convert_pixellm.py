@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from deixis.models.released import open_model
 from deixis.structures.masks import Mask
 
-GOLDENS = Path(os.environ.get("DEIXIS_GOLDENS", Path(__file__).parents[3] / "shared/goldens"))
-RECORDED = GOLDENS / "pixellm"
+ROOT = Path(__file__).parents[2]
+RECORDED = ROOT / os.environ.get("DEIXIS_GOLDENS", "../shared/goldens") / "pixellm"
+PHOTOS = sorted((ROOT.parent / "shared" / "photos").glob("*.jpg"))
 pytestmark = pytest.mark.skipif(
     not RECORDED.is_dir(), reason=f"no recordings at {RECORDED}: set DEIXIS_GOLDENS"
 )
@@ -49,8 +50,7 @@ def published(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def photograph(tmp_path_factory) -> Path:
+def made_photograph(tmp_path_factory) -> Path:
     """A picture with the noise and the soft edges of a camera, 96 x 70."""
     y, x = np.mgrid[0:70, 0:96]
     light = 90 + 60 * np.sin(x / 17) + 40 * np.cos(y / 11)
@@ -82,7 +82,13 @@ def test_every_recorded_tensor_is_in_the_model(converted):
         assert torch.equal(ours[name], state[entry["from"]]), name
 
 
-def test_a_question_about_a_photograph_is_answered_with_masks(converted, photograph, tmp_path):
+@pytest.mark.parametrize("taken", PHOTOS[:1] or [None], ids=lambda path: path.stem if path else "made")
+def test_a_question_about_a_photograph_is_answered_with_masks(
+    converted, taken, tmp_path, tmp_path_factory
+):
+    photograph = taken or made_photograph(tmp_path_factory)
+    with Image.open(photograph) as opened:
+        size = opened.size[::-1]
     model = Path(shutil.copytree(converted, tmp_path / "short"))
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "most_answer": TOKENS}))
@@ -93,7 +99,7 @@ def test_a_question_about_a_photograph_is_answered_with_masks(converted, photogr
     assert targets
     masks = [Mask.from_rle(rle) for target in targets for rle in target["masks"].values()]
     assert masks
-    assert all(mask.pixels.shape == (70, 96) and mask.area > 0 for mask in masks)
+    assert all(mask.pixels.shape == size and mask.area > 0 for mask in masks)
 
 
 def test_the_doctor_finds_it_as_it_was_made(converted):

@@ -15,8 +15,8 @@ from deixis.conversion.writing import WORDS
 from deixis.models.pixellm import PRESETS
 from deixis.models.published.pixellm_keys import TOWER, is_dropped, our_key
 
-GOLDENS = Path(os.environ.get("DEIXIS_GOLDENS", Path(__file__).parents[4] / "shared/goldens"))
-RECORDED = GOLDENS / "pixellm"
+ROOT = Path(__file__).parents[3]
+RECORDED = ROOT / os.environ.get("DEIXIS_GOLDENS", "../shared/goldens") / "pixellm"
 pytestmark = pytest.mark.skipif(
     not RECORDED.is_dir(), reason=f"no recordings at {RECORDED}: set DEIXIS_GOLDENS"
 )

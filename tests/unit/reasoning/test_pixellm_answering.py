@@ -94,6 +94,52 @@ def test_padded_image_tokens_are_never_read(reasoner):
     assert counts["columns"] == len(ids) - 1 + read + reasoner.model.config.most_answer - 1
 
 
+@contextmanager
+def rows_of(model, *names):
+    """Count the rows that go through linear parts of a model."""
+    rows = dict.fromkeys(names, 0)
+
+    def count(name):
+        def hook(_, given, __):
+            rows[name] += given[0].shape[:-1].numel()
+
+        return hook
+
+    hooks = [model.get_submodule(n).register_forward_hook(count(n)) for n in names]
+    yield rows
+    for hook in hooks:
+        hook.remove()
+
+
+def test_nothing_is_projected_that_is_not_read(reasoner, make_pixellm):
+    parts = ("projector", "pixel_projector", "codebook.project", "lm_head")
+    with rows_of(reasoner.model, *parts) as rows:
+        answer = reasoner.answer(LAND, "Where is the mug?")
+    targets = len(answer.targets) + len(answer.absent)
+    patches, written = 2 * 10 * 10, reasoner.model.config.most_answer
+    assert list(rows.values()) == [4 * 5, patches, targets * 4, written]
+    wordy = Reasoner(*make_pixellm(most_answer=4), name="small")
+    with rows_of(wordy.model, *parts) as rows:
+        assert not wordy.answer(LAND, "Where is the mug?").targets
+    assert list(rows.values()) == [4 * 5, 0, 0, 4]  # an answer in words draws nothing
+
+
+def test_every_attention_is_torchs_own(reasoner, monkeypatch):
+    attend, calls = torch.nn.functional.scaled_dot_product_attention, []
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda *given, **named: calls.append(1) or attend(*given, **named),
+    )
+    with counting(reasoner.model) as counts:
+        reasoner.answer(picture(31, 40, seed=7), "Where is the mug?")
+    config = reasoner.model.config
+    seeing = config.vision_config.num_hidden_layers - 1  # the last one is not asked for
+    reading = config.text_config.num_hidden_layers * counts["readings"]
+    drawing = config.levels * (3 * config.decoder_depth + 1)
+    assert len(calls) == seeing + reading + drawing
+
+
 def test_questions_about_one_image_share_it_and_what_was_read_of_it(reasoner):
     with counting(reasoner.model) as counts:
         reasoner.answer_batch(samples())

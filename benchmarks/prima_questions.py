@@ -19,7 +19,7 @@ from deixis.evaluation.running.slices import evaluate_slices
 from deixis.models.prima import PRESETS
 from deixis.reasoning.reasoner import load
 from deixis.training.prima.prima_objective import published_parts
-from deixis.training.recipes import make_config
+from deixis.training.running.beginning import make_config
 from deixis.training.running.trainer import train
 
 HOME = Path(__file__).parent

@@ -20,8 +20,9 @@ from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.pixellm.pixellm_objective import PixelLMObjective
 from deixis.training.pixellm.pixellm_stages import FINE, AnswerObjective, PatchObjective
-from deixis.training.pixellm.pixellm_workshop import makes, pixellm_workshop
+from deixis.training.pixellm.pixellm_workshop import pixellm_workshop
 from deixis.training.running.adapters import add_adapters, merge_adapters, merged_tensors
+from deixis.training.running.beginning import is_of
 from deixis.training.running.feeding import Workshop
 from deixis.training.running.trainer import train
 
@@ -209,7 +210,7 @@ def test_a_training_goes_on_exactly_and_what_it_leaves_answers(workshop, tmp_pat
     own, other = (load_file(f / "last" / "model.safetensors") for f in (through, resumed))
     assert own.keys() == other.keys()
     assert all(torch.equal(own[name], other[name]) for name in own)
-    assert makes(str(through / "last"))
+    assert is_of("pixellm", str(through / "last"))
     assert not [name for name in open_model(through / "last").model.state_dict() if "lora" in name]
     answer = load(through / "last").answer(scene_samples[0].images, "Where is it?")
     assert isinstance(answer.text, str)
@@ -218,6 +219,6 @@ def test_a_training_goes_on_exactly_and_what_it_leaves_answers(workshop, tmp_pat
 def test_the_run_file_names_a_pixellm_and_known_tasks():
     run = load_run(Path(__file__).parents[3] / "runs" / "pixellm_tiny.yaml")
     shop = pixellm_workshop()
-    assert makes(run.model)
+    assert is_of("pixellm", run.model)
     assert {source.task for stage in run.stages for source in stage.data} <= set(shop.tasks)
     assert [stage.objective in shop.objectives for stage in run.stages] == [True] * 3

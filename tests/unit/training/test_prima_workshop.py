@@ -20,11 +20,10 @@ from deixis.training.prima.prima_objective import published_parts
 from deixis.training.prima.prima_workshop import (
     PrimaDense,
     build_model,
-    makes,
     publish,
     ready,
 )
-from deixis.training.recipes import make_config
+from deixis.training.running.beginning import is_of, make_config
 from deixis.training.running.optimizing import freeze
 from deixis.training.running.trainer import train
 
@@ -144,10 +143,10 @@ def test_cells_outside_the_picture_teach_nothing():
 
 def test_families_are_told_by_preset_and_by_folder(folder, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "deixis"}')
-    assert makes("prima_scenes")
-    assert makes(str(folder))
-    assert not makes("deixis_tiny")
-    assert not makes(str(tmp_path))
+    assert is_of("prima", "prima_scenes")
+    assert is_of("prima", str(folder))
+    assert not is_of("prima", "deixis_tiny")
+    assert not is_of("prima", str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from deixis.processing.unipixel import UniPixelProcessor
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.recipes import make_config
+from deixis.training.running.beginning import is_of, make_config
 from deixis.training.running.optimizing import freeze
 from deixis.training.running.trainer import train, workshop_of
 from deixis.training.unipixel.unipixel_recipe import add_published_adapters, published_parts
 from deixis.training.unipixel.unipixel_stages import BasesObjective, Teaching, UniPixelObjective
-from deixis.training.unipixel.unipixel_workshop import makes, unipixel_workshop
+from deixis.training.unipixel.unipixel_workshop import unipixel_workshop
 
 pytest.importorskip("peft")
 RECIPE = Path(__file__).parents[3] / "runs" / "unipixel_tiny.yaml"
@@ -221,10 +221,10 @@ def test_lessons_are_learned():
 
 def test_families_are_told_by_preset_and_by_folder(folder, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "prima"}')
-    assert makes("unipixel_scenes")
-    assert makes(str(folder))
-    assert not makes("prima_scenes")
-    assert not makes(str(tmp_path))
+    assert is_of("unipixel", "unipixel_scenes")
+    assert is_of("unipixel", str(folder))
+    assert not is_of("unipixel", "prima_scenes")
+    assert not is_of("unipixel", str(tmp_path))
     assert workshop_of(str(folder)).tasks == unipixel_workshop().tasks
 
 

@@ -9,7 +9,6 @@ Shapes: F frames, H W pixels, P patches, C width, h w cells.
 """
 
 import copy
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,41 +19,25 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from deixis.config import TrainRun
-from deixis.errors import ConfigError
 from deixis.models.configs.deixis_config import scene_words
 from deixis.models.prima import PRESETS, PrimaConfig, PrimaModel
 from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.processing.batch import moved
 from deixis.processing.frames.prima_pixels import eva_pixels, sam_pixels
 from deixis.processing.prima import PrimaProcessor
-from deixis.scenes.questions import Scene, make_scene
-from deixis.scenes.world import WorldKey
+from deixis.scenes.questions import Scene
 from deixis.structures.images import Frame
 from deixis.training.objective import DenseObjective, dense_batch
 from deixis.training.prima.prima_objective import PrimaObjective, prepare_published_stage
-from deixis.training.recipes import (
-    READ_QUESTIONS,
-    READ_SEED,
-    make_config,
-    scene_of,
-    take_over,
-)
+from deixis.training.recipes import READ_QUESTIONS, scene_of, scene_texts
 from deixis.training.running.adapters import merge_adapters
+from deixis.training.running.beginning import begin
 from deixis.training.running.feeding import Workshop
 
 TAUGHT = ("refer", "many", "multi", "absent", "plain")  # tasks without prompts and clips
 JUDGED = ("refer", "many", "multi-words", "absent", "plain", "compose")
 READ_SCENES = 80  # of each task, whose words the tokenizers are trained on
 WORDS: Mapping[str, int] = {kind: len(names) for kind, names in scene_words().items()}
-
-
-def makes(model: str) -> bool:
-    """Tell whether a preset's name or a folder is a PRIMA's."""
-    path = Path(model) / "config.json"
-    if not path.is_file():
-        return model.startswith("prima")
-    found: Any = json.loads(path.read_text(encoding="utf-8"))
-    return isinstance(found, dict) and found.get("model_type") == PrimaConfig.model_type
 
 
 def prima_workshop() -> Workshop:
@@ -76,24 +59,7 @@ def build_model(run: TrainRun, folder: Path) -> tuple[PrimaModel, PrimaProcessor
     Raises:
         ConfigError: an unknown preset or config key, or overrides of a folder's config.
     """
-    going_on, given = folder / "last", Path(run.model)
-    if (going_on / "config.json").is_file():
-        config = PrimaConfig.from_pretrained(going_on)
-        model, processor = PrimaModel(config), PrimaProcessor.from_pretrained(going_on, config)
-    elif given.is_dir():
-        if run.model_overrides:
-            raise ConfigError(
-                f"model_overrides: expected none with the folder {run.model}, "
-                f"got {', '.join(run.model_overrides)}. Use a preset and start."
-            )
-        model = PrimaModel.from_pretrained(given)
-        processor = PrimaProcessor.from_pretrained(given, model.config)
-    else:
-        config = make_config(run.model, run.model_overrides, PRESETS)
-        processor = PrimaProcessor.from_texts(config, list(texts()))
-        model = PrimaModel(config)
-        if run.start is not None:
-            take_over(model, run.start)
+    model, processor = begin(run, folder / "last", "prima", PRESETS, texts)
     return ready(model), processor
 
 
@@ -105,13 +71,10 @@ def ready(model: PrimaModel) -> PrimaModel:
     return model
 
 
-def texts() -> Iterator[str]:
+def texts(config: PrimaConfig) -> Iterator[str]:
     """Yield questions and answers of every task that is taught, the same ones for every run."""
     for task in TAUGHT:
-        for index in range(READ_SCENES):
-            key = WorldKey(split="train", task=task, seed=READ_SEED, index=index)
-            for sample in make_scene(key, questions=READ_QUESTIONS).samples:
-                yield from (sample.question.text, sample.answer.text if sample.answer else "")
+        yield from scene_texts(task, READ_SCENES, READ_QUESTIONS)
 
 
 def publish(model: PreTrainedModel, folder: Path) -> None:

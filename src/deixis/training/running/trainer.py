@@ -14,6 +14,7 @@ from deixis.config import Stage, TrainRun, expected_one_of, load_run, pick
 from deixis.data.mixture import stage_seed
 from deixis.errors import ConfigError
 from deixis.extras import require
+from deixis.training.running.beginning import is_of
 from deixis.training.running.checkpoints import (
     DONE,
     latest_whole,
@@ -105,18 +106,16 @@ def train(
 
 def workshop_of(model: str) -> Workshop:
     """Return the workshop of the family that a run's preset or folder belongs to."""
-    from deixis.training import recipes
-    from deixis.training.pixellm import pixellm_workshop
-    from deixis.training.prima import prima_workshop
-    from deixis.training.unipixel import unipixel_workshop
+    from deixis.training.pixellm.pixellm_workshop import pixellm_workshop
+    from deixis.training.prima.prima_workshop import prima_workshop
+    from deixis.training.recipes import deixis_workshop
+    from deixis.training.unipixel.unipixel_workshop import unipixel_workshop
 
-    if unipixel_workshop.makes(model):
-        return unipixel_workshop.unipixel_workshop()
-    if prima_workshop.makes(model):
-        return prima_workshop.prima_workshop()
-    if pixellm_workshop.makes(model):
-        return pixellm_workshop.pixellm_workshop()
-    return recipes.deixis_workshop()
+    shops = {"unipixel": unipixel_workshop, "prima": prima_workshop, "pixellm": pixellm_workshop}
+    for family, workshop in shops.items():
+        if is_of(family, model):
+            return workshop()
+    return deixis_workshop()
 
 
 def train_run(

@@ -19,8 +19,8 @@ from torch import nn
 from deixis.config import Optimizer, Source, Stage, Start, Trained, pick
 from deixis.errors import ConfigError
 from deixis.models.published.unipixel_keys import BUFFERS
-from deixis.training.recipes import take_over
 from deixis.training.running.adapters import add_adapters
+from deixis.training.running.beginning import take_over
 
 POINTING = ("prompting.point.*", "prompting.box.*", "prompting.project.*")
 TIMING = ("prompting.clock_kind.*", "prompting.time.*")
@@ -230,4 +230,4 @@ def take_over_whole(model: nn.Module, start: Start) -> None:
                 f"none for {', '.join(lost)}. Take prompting.codes.*, prompting.clock.* and "
                 f"tracker.sam.prompts.* as well."
             )
-    take_over(model, start)  # type: ignore[arg-type]
+    take_over(model, start)

@@ -9,17 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from deixis.config import TrainRun
-from deixis.errors import ConfigError
 from deixis.models.configs.unipixel_config import UniPixelConfig
-from deixis.models.released import load_strictly, read_tensors
 from deixis.models.unipixel import PRESETS, UniPixelModel
-from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.words.unipixel_text import localize, prefilled, region_prefix
-from deixis.scenes.questions import make_scene
-from deixis.scenes.world import WorldKey
-from deixis.training.recipes import READ_SEED, make_config, scene_of
+from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import merged_tensors
-from deixis.training.running.checkpoints import read_json
+from deixis.training.running.beginning import begin
 from deixis.training.running.feeding import Processor, Workshop
 from deixis.training.unipixel.unipixel_lessons import FINDING, NAMING
 from deixis.training.unipixel.unipixel_recipe import add_published_adapters, take_over_whole
@@ -29,14 +24,6 @@ TASKS = ("refer", "many", "absent", "region", "clip", "pixelqa")  # one picture 
 READ_SCENES, READ_QUESTIONS = {"clip": 50, "pixelqa": 50}, 6  # worlds whose words are read
 READ_OTHERS = 150
 SHOWN_OFTEN = 20  # times that fixed texts are read, so that they take few tokens
-
-
-def makes(model: str) -> bool:
-    """Tell whether a preset's name or a folder is a UniPixel's."""
-    path = Path(model) / "config.json"
-    if not path.is_file():
-        return model.startswith("unipixel")
-    return read_json(path).get("model_type") == UniPixelConfig.model_type
 
 
 def unipixel_workshop() -> Workshop:
@@ -61,33 +48,12 @@ def build_model(run: TrainRun, folder: Path) -> tuple[UniPixelModel, Processor]:
             to start from that do not fit.
         WeightsError: a folder that holds no whole UniPixel.
     """
-    model, processor = _begun(run, folder / "last")
+    model, processor = begin(
+        run, folder / "last", "unipixel", PRESETS, texts, take=take_over_whole
+    )
     add_published_adapters(model)
     config: Any = model.config
     model.teaching = Teaching(config)
-    return model, processor
-
-
-def _begun(run: TrainRun, last: Path) -> tuple[UniPixelModel, UniPixelProcessor]:
-    if (last / "config.json").is_file():
-        config = UniPixelConfig.from_pretrained(last)
-        return UniPixelModel(config), UniPixelProcessor.from_pretrained(last, config)
-    source = Path(run.model)
-    if source.is_dir():
-        if run.model_overrides:
-            raise ConfigError(
-                f"model_overrides: expected none with the folder {run.model}, "
-                f"got {', '.join(run.model_overrides)}. Its weights fit its own config only."
-            )
-        config = UniPixelConfig.from_pretrained(source)
-        model = UniPixelModel(config)
-        load_strictly(model, read_tensors(source)[0], source)
-        return model, UniPixelProcessor.from_pretrained(source, config)
-    config = make_config(run.model, run.model_overrides, PRESETS)
-    processor = UniPixelProcessor.from_texts(config, list(texts(config.read_frames)))
-    model = UniPixelModel(config)
-    if run.start is not None:
-        take_over_whole(model, run.start)
     return model, processor
 
 
@@ -101,12 +67,9 @@ def publish(model: Any, folder: Path) -> None:
     model.save_pretrained(folder, state_dict=tensors)
 
 
-def texts(frames: int) -> Iterator[str]:
-    """Yield questions and answers of every task, and what is written around them.
-
-    Args:
-        frames: of a clip that are read.
-    """
+def texts(config: UniPixelConfig) -> Iterator[str]:
+    """Yield questions and answers of every task, and what is written around them."""
+    frames = config.read_frames
     pairs = (frames + 1) // 2
     shown = {number: [True] * pairs for number in (1, 2, 3)}
     asked = [one.format(it="[1]") for one in (*NAMING, *FINDING)]
@@ -114,7 +77,4 @@ def texts(frames: int) -> Iterator[str]:
     for _ in range(SHOWN_OFTEN):
         yield from (*fixed, *asked, *(localize(one) for one in asked))
     for task in TASKS:
-        for index in range(READ_SCENES.get(task, READ_OTHERS)):
-            key = WorldKey(split="train", task=task, seed=READ_SEED, index=index)
-            for sample in make_scene(key, questions=READ_QUESTIONS).samples:
-                yield from (sample.question.text, sample.answer.text if sample.answer else "")
+        yield from scene_texts(task, READ_SCENES.get(task, READ_OTHERS), READ_QUESTIONS)

@@ -50,8 +50,11 @@ def published(tmp_path_factory) -> Path:
     return folder
 
 
-def made_photograph(tmp_path_factory) -> Path:
-    """A picture with the noise and the soft edges of a camera, 96 x 70."""
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory) -> Path:
+    """A photograph; where none is at hand, a picture with the noise and soft edges of a camera."""
+    if PHOTOS:
+        return PHOTOS[0]
     y, x = np.mgrid[0:70, 0:96]
     light = 90 + 60 * np.sin(x / 17) + 40 * np.cos(y / 11)
     pixels = np.stack([light, light * 0.8 + y, 255 - light], axis=-1)
@@ -82,11 +85,7 @@ def test_every_recorded_tensor_is_in_the_model(converted):
         assert torch.equal(ours[name], state[entry["from"]]), name
 
 
-@pytest.mark.parametrize("taken", PHOTOS[:1] or [None], ids=lambda path: path.stem if path else "made")
-def test_a_question_about_a_photograph_is_answered_with_masks(
-    converted, taken, tmp_path, tmp_path_factory
-):
-    photograph = taken or made_photograph(tmp_path_factory)
+def test_a_question_about_a_photograph_is_answered_with_masks(converted, photograph, tmp_path):
     with Image.open(photograph) as opened:
         size = opened.size[::-1]
     model = Path(shutil.copytree(converted, tmp_path / "short"))

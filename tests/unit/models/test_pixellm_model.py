@@ -221,6 +221,15 @@ def test_values_that_make_no_model_are_refused(changes, message):
         PixelLMConfig(**changes)
 
 
+def test_a_published_config_keeps_what_turns_the_places_of_words():
+    tokens = {"<im_start>": 3, "<im_end>": 4, "[SEG0]": 5, "[SEG1]": 6}
+    scaled = {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}}
+    for values, wanted in (({}, ("default", 1e4)), (scaled, ("linear", 5e5))):
+        config = published_config({"vocab_size": 10, **values}, {}, added_tokens=tokens)
+        found = config.text_config.rope_parameters
+        assert (found["rope_type"], found["rope_theta"]) == wanted
+
+
 def test_a_published_config_without_its_tokens_is_refused():
     tokens = {"<im_start>": 3, "<im_end>": 4, "[SEG0]": 5, "[SEG1]": 6, "[SEG2]": 7}
     with pytest.raises(ConfigError, match=r"to fill 2 levels evenly, got 3\. Take"):

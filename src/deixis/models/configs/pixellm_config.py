@@ -16,6 +16,7 @@ _LLAMA_KEYS = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "hidden_act", "max_position_embeddings", "initializer_range",
     "rms_norm_eps", "bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings",
+    "rope_theta", "rope_scaling", "attention_bias",
 )  # fmt: skip
 _CLIP_KEYS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -156,7 +157,9 @@ def published_config(
         vision_config=CLIPVisionConfig(
             **{key: clip[key] for key in _CLIP_KEYS if key in clip}, image_size=canvas
         ),
-        text_config=LlamaConfig(**{key: values[key] for key in _LLAMA_KEYS if key in values}),
+        text_config=LlamaConfig(
+            **{key: values[key] for key in _LLAMA_KEYS if values.get(key) is not None}
+        ),
         levels=levels,
         tokens_per_level=len(group) // levels,
         feature_layers=[first, *(-11 for _ in range(levels - 1))],  # -11 is hard-coded there
@@ -246,7 +249,8 @@ def pixellm_tiny() -> PixelLMConfig:
         feature_layers=(-2, -5),
         decoder_width=96,
         decoder_mlp_width=256,
-        decoder_heads=6,
+        decoder_depth=1,
+        decoder_heads=2,
         group_tokens=range(794, 798),
         image_start_token=798,
         image_end_token=799,

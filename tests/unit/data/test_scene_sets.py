@@ -6,7 +6,8 @@ import pickle
 import numpy as np
 import pytest
 from published import box_mask
-from scene_sets import write_formats, write_scenes
+from scene_formats import write_formats
+from scene_sets import write_scenes
 
 from deixis.data.catalogue import DATA_SETS, open_data
 from deixis.data.clips.regions import open_regions

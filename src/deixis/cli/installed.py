@@ -64,8 +64,15 @@ def read_model(folder: Path, name: str = "") -> Found:
     """Return what a folder with a model holds.
 
     Raises:
-        WeightsError: there is none, or its weights are not whole.
+        WeightsError: there is none, it is published and not converted yet, or its weights are
+            not whole.
     """
+    system = convertible(folder)
+    if system is not None:
+        raise WeightsError(
+            f"{folder}: expected a model that is ready to use, got a published checkpoint of "
+            f"{system}. {_how(folder)}"
+        )
     config = _read_config(folder)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:

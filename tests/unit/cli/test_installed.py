@@ -70,3 +70,13 @@ def test_weights_cut_short_are_refused_with_both_sizes(folder):
 def test_a_published_checkpoint_is_recognised(folder):
     (folder / "config.json").write_text(json.dumps({"architectures": ["PixelLMForCausalLM"]}))
     assert convertible(folder) == "PixelLM"
+
+
+@pytest.mark.parametrize("part", ["", "hf_model"])
+def test_asking_a_published_checkpoint_says_how_it_is_converted(tmp_path, part):
+    (tmp_path / part).mkdir(exist_ok=True)
+    (tmp_path / part / "config.json").write_text('{"architectures": ["PixelLMForCausalLM"]}')
+    with pytest.raises(WeightsError) as refused:
+        check_model(str(tmp_path))
+    assert "got a published checkpoint of PixelLM" in str(refused.value)
+    assert f"Run: deixis convert {tmp_path} OUT --family pixellm" in str(refused.value)

@@ -1,7 +1,10 @@
-"""A small benchmark of bright rectangles, and a reasoner that looks at nothing but pixels."""
+"""A small benchmark of bright rectangles, and a reasoner that looks at nothing but pixels; and the
+data sets that the tests of readers write."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,18 @@ from deixis.structures.masks import Mask
 from deixis.structures.numbering import image_name
 from deixis.structures.samples import Question, Sample
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))  # the writers of data sets
+from tiny_sets import write_all
+
 SIZE = (24, 32)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Return a folder with every data set, tiny."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_all(folder)
+    return folder
 
 
 def rectangle(generator: np.random.Generator) -> np.ndarray:

@@ -1,11 +1,9 @@
 """Kept answers, what is handed in, and a judge: each does its work once."""
 
 import json
-import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
 
@@ -22,9 +20,6 @@ from deixis.evaluation.protocols.judging import Judge
 from deixis.evaluation.protocols.published import open_published
 from deixis.evaluation.running.evaluator import evaluate
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-from tiny_sets import write_all
-
 REPLY = "\n".join(
     f"{i}. {name}: {i}"
     for i, name in enumerate(
@@ -37,13 +32,6 @@ REPLY = "\n".join(
         start=1,
     )
 )
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    write_all(folder)
-    return folder
 
 
 class Counted(Oracle):

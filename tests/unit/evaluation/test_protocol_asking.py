@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scene_sets import write_scenes
 
 from deixis.data.images.reasoning import open_muse
 from deixis.evaluation.answering import asking
@@ -22,9 +23,6 @@ from deixis.reasoning.given import TARGET, Given
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.logits import MaskLogits, Step
 from deixis.structures.masks import Mask
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-from scene_sets import write_scenes
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,13 @@
 import base64
 import json
 import re
-import sys
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_sets import write_all
 from typer.testing import CliRunner
 
 from deixis.cli.app import app
@@ -24,22 +24,12 @@ from deixis.evaluation.running.evaluator import evaluate
 from deixis.metrics.protocols import find_protocol
 from deixis.structures.wire import answer_to_json
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-from tiny_sets import write_all
-
 TINY = (
     *("refcoco", "multi-refcoco", "grefcoco", "reason_seg", "muse", "grandf", "mevis", "revos"),
     *("ref_davis17", "groundmore", "videorefer-q", "pixelqa-point", "pixelqa-mixed", "ade20k"),
     *("paco_lvis", "mvbench", "vicas"),
 )
 PIXELS = 30 * 40
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    write_all(folder)
-    return folder
 
 
 def scored(root, name, baseline, protocol="published"):

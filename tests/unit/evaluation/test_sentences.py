@@ -1,12 +1,11 @@
 """Phrases compared by a text model from a folder, as GLaMM's recall asks for."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny_sets import write_all
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 from typer.testing import CliRunner
@@ -14,9 +13,6 @@ from typer.testing import CliRunner
 from deixis.cli.app import app
 from deixis.errors import ConfigError, WeightsError
 from deixis.evaluation.protocols.sentences import model_similarity
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-from tiny_sets import write_all
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cup", "red", "dog")
 

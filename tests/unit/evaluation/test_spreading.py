@@ -1,9 +1,7 @@
 """An evaluation spread over two workers of Ray is that of one process."""
 
 import json
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -19,15 +17,6 @@ from deixis.structures.masks import Mask
 from deixis.structures.wire import answer_to_json
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'deixis[scale]'")
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-from tiny_sets import write_all
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    write_all(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

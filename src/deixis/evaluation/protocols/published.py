@@ -58,29 +58,29 @@ def _every_text(root: Path, split: str) -> LazySamples:
     return open_reason_seg(root, split, every_text=True, ignored=0)
 
 
+def _one_mask(count: type[Counting], open: Opener | None = None) -> dict[str, Way]:
+    """Return SegZero's and UniPixel's ways where a question means one thing."""
+    unipixel = Way(
+        metric="mask_and_box",
+        protocol="unipixel",
+        count=count,
+        open=open,
+        asking=asking.UNIPIXEL_WORDS,
+    )
+    segzero = Way(metric="masks", protocol="segzero", count=counting.OneMask)
+    return {"segzero": segzero, "unipixel": unipixel}
+
+
 SAMPLED = 16  # frames of a clip that UniPixel reads
 LISA = ("lisa", "pixellm", "glamm", "sa2va")
 SINGLE = {
     **_ways("masks", counting.Masks, *LISA, pixellm=asking.PIXELLM_NAMES),
-    "segzero": Way(metric="masks", protocol="segzero", count=counting.OneMask),
-    "unipixel": Way(
-        metric="mask_and_box",
-        protocol="unipixel",
-        count=counting.MaskAndBox,
-        asking=asking.UNIPIXEL_WORDS,
-    ),
+    **_one_mask(counting.MaskAndBox),
 }
 MULTI = _ways("masks", counting.Masks, "pixellm", "lisa", pixellm=asking.PIXELLM_NAMES)
 REASON_SEG = {
     **_ways("masks", counting.Masks, "lisa", "pixellm", pixellm=asking.PIXELLM_SENTENCES),
-    "segzero": Way(metric="masks", protocol="segzero", count=counting.OneMask),
-    "unipixel": Way(
-        metric="mask_and_box",
-        protocol="unipixel",
-        count=counting.MaskOnly,
-        open=_every_text,
-        asking=asking.UNIPIXEL_WORDS,
-    ),
+    **_one_mask(counting.MaskOnly, _every_text),
 }
 GRES = {
     **_ways("gres", counting.NoTarget, "rela"),
@@ -235,7 +235,7 @@ def _way(name: str, protocol: str) -> tuple[str, Way]:
 
 def _readable(samples: LazySamples, name: str, quarantine: Path) -> LazySamples:
     """Return the samples that can be read, and write down the others."""
-    report = check(samples, name)
+    report = check(samples, name, thorough=True)
     write_refused(quarantine, report)
     refused = {index for index, _ in report.refused}
     rows = [samples.rows[i] for i in range(len(samples)) if i not in refused]

@@ -1,10 +1,8 @@
 """The benchmark M4Seg: its samples from a folder, and the figures of ``metrics/m4seg.py``."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from deixis.data.annotations.rows import LazySamples
 from deixis.data.m4seg import open_m4seg
 from deixis.errors import DataError
 from deixis.evaluation.protocols.sentences import phrase_similarity
@@ -12,25 +10,8 @@ from deixis.evaluation.running.benchmarks import Benchmark, Task
 from deixis.metrics.m4seg import NAMES, measure
 from deixis.metrics.sums import Tally
 from deixis.structures.answers import GroundedAnswer
-from deixis.structures.samples import Sample
 
 METEOR = "exact words (no stems or synonyms; published figures use the Java program)"
-
-
-@dataclass(frozen=True, slots=True)
-class First(Sequence[Sample]):
-    """The first samples of a split; each is read whenever it is asked for."""
-
-    samples: Sequence[Sample]
-    length: int
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: Any) -> Any:
-        if not 0 <= index < self.length:
-            raise IndexError(index)
-        return self.samples[index]
 
 
 def open_benchmark(
@@ -63,9 +44,10 @@ def open_benchmark(
         "records": str(total),
         "records_put_aside": str(len(data.rejected)),
     }
+    first = range(total if count is None else min(count, total))
     return Benchmark(
         name="m4seg",
-        samples=First(data.samples, total if count is None else min(count, total)),
+        samples=LazySamples(f"m4seg/{split}", first, data.samples.__getitem__),
         task=Task(measures=NAMES, score=score, notes=notes),
         split=split,
     )

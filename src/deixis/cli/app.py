@@ -208,17 +208,18 @@ def show_scenes(
 
 @data.command("check")
 def check_data(
-    name: Annotated[str, typer.Argument(help="A data set, such as refcoco or mevis.")],
+    name: Annotated[str, typer.Argument(help="A data set such as refcoco, or coco:FILE.json.")],
     root: Annotated[Path, typer.Option(help="The folder of the data.")],
     split: Annotated[str | None, typer.Option(help="Default: the one usually evaluated.")] = None,
     quarantine: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Write broken records there, go on.")
     ] = None,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Decode every picture too.")] = False,
 ) -> None:
     """Read every record: how many there are, which are broken and why, which files are missing."""
     from deixis.cli.measuring.published import check
 
-    check(name, root, split, quarantine)
+    check(name, root, split, quarantine, thorough=thorough)
 
 
 @app.command()

@@ -88,7 +88,7 @@ def read_pictures(root: Path | str, split: str) -> Found:
 
 def read_source(source: str, instances: Instances) -> Found:
     """Return the pictures of one annotation file, in its order."""
-    pictures, faults = [], []
+    pictures, faults = [], [one.reason for one in instances.strays()]
     for key, ids in instances.by_image().items():
         try:
             entry = instances.image(key)

@@ -22,6 +22,7 @@ from deixis.extras import require
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
+from deixis.structures.numbering import image_name
 from deixis.structures.samples import Question, Sample
 
 NAMES = {  # what a field is called in one release or another
@@ -257,7 +258,13 @@ def _read(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
     """Yield the records of a JSON list one by one, so that each is known by its line."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: expected M4Seg's records as JSON, got: "
+            f"{getattr(error, 'strerror', None) or error}. Check the path, or fetch it again."
+        ) from error
     decoder, at, line, seen = json.JSONDecoder(), 0, 1, 0
     at = _next(text, 0)
     if text[at : at + 1] != "[":
@@ -328,11 +335,10 @@ def make_sample(record: Record, *, root: Path, split: str, owners: Owners) -> Sa
     """Open the images of a record and draw its masks.
 
     Raises:
-        DataError: an image is missing, or a mask is not of its size.
+        DataError: an image is missing, by its number, or a mask is not of its size.
     """
-    images = ImageSet.join([
-        _picture(root, record.source, owners.file(record.source, one)) for one in record.images
-    ])  # fmt: skip
+    count = range(len(record.images))
+    images = ImageSet.join([_picture(root, record, index, owners) for index in count])
     firsts = [mention for mention in record.told.mentions if mention.first]
     named: list[tuple[Target, tuple[int, int]]] = []
     for mention, shape in zip(firsts, record.shapes, strict=True):
@@ -366,5 +372,11 @@ def picture_path(root: Path, source: str, name: str) -> Path:
     return next((folder for folder in folders if (folder / name).is_file()), folders[0]) / name
 
 
-def _picture(root: Path, source: str, name: str) -> ImageSet:
-    return open_picture(picture_path(root, source, name), STORES[source].page)
+def _picture(root: Path, record: Record, index: int, owners: Owners) -> ImageSet:
+    source = record.source
+    path = picture_path(root, source, owners.file(source, record.images[index]))
+    try:
+        return open_picture(path, STORES[source].page)
+    except DataError as error:
+        place = f"{record.where}: {image_name(index)} of {len(record.images)}"
+        raise DataError(f"{place}: {error}") from error

@@ -158,7 +158,7 @@ def test_broken_groundmore_is_located(groundmore):
     path = groundmore / "groundmore/test_v2.json"
     path.write_text(path.read_text().replace("00:12", "soon"))
     with pytest.raises(DataError, match=r'q0: "action_start": expected mm:ss, got .soon.'):
-        open_groundmore(groundmore)
+        open_groundmore(groundmore)[0]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from published import box_mask, picture, ref, write_json, write_refcoco
 from tiny_sets import write_all
 
 from deixis.data.catalogue import DATA_SETS, open_data
-from deixis.data.checking import PUBLISHED, RECALLED, check
+from deixis.data.checking import PICTURES, PUBLISHED, RECALLED, check
 from deixis.errors import ConfigError, DataError
 from deixis.structures.masks import Mask
 
@@ -58,7 +58,7 @@ def test_every_reader_travels_to_another_process_and_reads_the_same_there(tmp_pa
 
 def test_published_sizes_are_of_splits_that_exist():
     assert not set(PUBLISHED) & set(RECALLED)
-    for key in (*PUBLISHED, *RECALLED):
+    for key in (*PUBLISHED, *RECALLED, *PICTURES):
         name, split = key.rsplit("/", 1)
         assert split in DATA_SETS[name].splits
 
@@ -66,6 +66,8 @@ def test_published_sizes_are_of_splits_that_exist():
 def test_a_size_that_people_only_recall_is_told_and_no_fault(tmp_path):
     write_refcoco(tmp_path, "refcoco", "unc", [ref(0, 10, "val", "a")])
     samples = open_data("refcoco", tmp_path)
-    report = check(samples, "refcoco/val")
-    assert (report.published, report.recalled, report.good) == (None, 10834, True)
+    report = check(samples, "mvbench/all")
+    assert (report.published, report.recalled, report.good) == (None, 4000, True)
+    (said,) = check(samples, "refcoco/val").differences()
+    assert said.startswith("refcoco/val: expected 1500 pictures or clips as published, got 1.")
     assert not check(samples, "mevis/valid_u").good

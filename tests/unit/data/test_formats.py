@@ -61,7 +61,7 @@ def test_cvat_gives_polygons_and_masks_by_label(tmp_path):
     for broken in (polygon.replace("2,3;", "x,3;"), mask.replace("144", "143"), mask[:30]):
         path.write_text(cvat(broken))
         with pytest.raises(DataError, match=r"a\.xml: "):
-            open_cvat(path, tmp_path)
+            open_cvat(path, tmp_path)[0]
     path.write_text('<!DOCTYPE x [<!ENTITY a "b">]>' + cvat(polygon))
     with pytest.raises(DataError, match="got one with entities"):
         open_cvat(path, tmp_path)
@@ -94,7 +94,7 @@ def test_label_studio_gives_outlines_in_percent(tmp_path):
     assert found(open_label_studio(path, tmp_path)[0]) == [("cup", Mask(CUP))]
     path.write_text(path.read_text().replace('"type": "polygonlabels"', '"type": "brushlabels"'))
     with pytest.raises(DataError, match=r"tasks\.json:0: expected polygonlabels, got 'brushl"):
-        open_label_studio(path, tmp_path)
+        open_label_studio(path, tmp_path)[0]
 
 
 def test_parquet_holds_pictures_and_masks(tmp_path):

@@ -77,13 +77,13 @@ def test_broken_captions_are_located(root):
     path = root / "GranDf/annotations/train/GranDf_HA_GCG_train.json"
     path.write_text(path.read_text().replace("[13, 19]", "[13, 99]"))
     with pytest.raises(DataError, match=r"train\.json:0: 'a dish': expected token_positives"):
-        open_captions(root, "ha")
+        open_captions(root, "ha")[0]
     captions = root / "GranDf/annotations/val_test/val_gcg_coco_caption_gt.json"
     value = json.loads(captions.read_text())
     value["annotations"][0]["labels"] = ["a dish"]
     captions.write_text(json.dumps(value))
     with pytest.raises(DataError, match="expected 2 labels, one a mask, got 1"):
-        open_captions(root, "val")
+        open_captions(root, "val")[0]
     with pytest.raises(DataError, match=r"OpenPsgGCG_train\.json: expected in"):
         open_captions(root, "psg")
     with pytest.raises(ConfigError, match="unknown part of GranD-f"):

@@ -163,7 +163,8 @@ def test_a_bad_record_is_put_aside_with_its_line_and_the_rest_is_read(root, faul
 def test_a_missing_image_says_which_file_to_fetch(root):
     (root / "coco_2017/val2017/000000000012.jpg").unlink()
     data = write(root, CODED)
-    with pytest.raises(DataError, match=r"000000000012\.jpg: expected in .*Fetch COCO 2017"):
+    said = r":2: image 2 of 2: .*000000000012\.jpg: expected in .*Fetch COCO 2017"
+    with pytest.raises(DataError, match=said):
         data.samples[0]
 
 
@@ -177,6 +178,8 @@ def test_records_that_are_not_there_or_not_one_file_are_said(root):
     (root / "cut_val.json").write_text('[{"q": 1},\n\n{"q"')
     with pytest.raises(DataError, match=r"cut_val\.json:3: expected JSON, got a broken file"):
         open_m4seg(root, "val")
+    with pytest.raises(DataError, match=r"gone\.json: expected M4Seg's records as JSON, got: .*No"):
+        open_m4seg(root, "val", file=root / "gone.json")
 
 
 def test_statistics_count_without_opening_an_image(root):

@@ -74,7 +74,8 @@ def test_broken_reason_seg_is_located(reason_seg):
     path = reason_seg / "reason_seg/ReasonSeg/val/a.json"
     path.write_text('{"text": ["x"], "is_sentence": true}')
     with pytest.raises(DataError, match=r'a\.json: "shapes": expected list'):
-        open_reason_seg(reason_seg, "val")
+        open_reason_seg(reason_seg, "val")[0]
+    assert open_reason_seg(reason_seg, "val")[1].question.text == "un café ?"
     with pytest.raises(DataError, match=r"test: expected images with a \.json each, got none"):
         open_reason_seg(reason_seg, "test")
 

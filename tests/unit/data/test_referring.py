@@ -76,7 +76,7 @@ def test_a_pickle_that_asks_for_code_is_refused(root):
 def test_broken_pickles_are_located_errors(root, content):
     (root / "refer_seg/refcoco/refs(unc).p").write_bytes(content)
     with pytest.raises(DataError, match=r"refs\(unc\)\.p"):
-        open_referring(root, "refcoco", "val")
+        list(open_referring(root, "refcoco", "val"))
 
 
 def test_what_is_missing_is_said_with_its_place(root):

@@ -27,7 +27,7 @@ def test_every_turn_of_a_conversation_is_a_sample(tmp_path):
 def test_broken_conversations_are_located(tmp_path, turns):
     write_json(tmp_path / "c.json", [{"image": "a.jpg", "conversations": turns}])
     with pytest.raises(DataError, match=r"c\.json:0"):
-        open_conversations(tmp_path, "c.json")
+        open_conversations(tmp_path, "c.json")[0]
 
 
 def frames(folder, count):
@@ -52,7 +52,7 @@ def test_broken_mvbench_is_located(tmp_path):
     entry = {"video": "one", "question": "what?", "candidates": ["a"], "answer": "c"}
     write_json(tmp_path / "json/action.json", [entry])
     with pytest.raises(DataError, match=r"action\.json:0: .answer.: expected one of \['a'\]"):
-        open_mvbench(tmp_path)
+        open_mvbench(tmp_path)[0]
     with pytest.raises(DataError, match=r"other\.json: expected in"):
         open_mvbench(tmp_path, ["other"])
 

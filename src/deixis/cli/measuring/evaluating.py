@@ -100,14 +100,31 @@ def _opened(asked: Asked) -> Any:
             f"--root: expected with {', '.join([*IN_FOLDERS, *DATA_SETS])} and with nothing else, "
             f'got {root or "none"} with "{name}". Give the folder of the data set.'
         )
+    _check_without_protocols(asked)
     count, split = asked.count or USUAL_COUNT, asked.split or "test"
     if root is not None:
         from deixis.evaluation.running import m4seg
 
-        return m4seg.open_benchmark(root, split, count=asked.count)
+        return m4seg.open_benchmark(root, split, count=asked.count, quarantine=asked.quarantine)
     if not name.startswith("data:"):
         pick(dict.fromkeys(("train", "val", "test")), split, "split of scenes")
     return open_benchmark(name, count=count, seed=asked.seed, split=split)
+
+
+def _check_without_protocols(asked: Asked) -> None:
+    """Refuse what only data sets of others have."""
+    given = {
+        "--protocol": asked.protocol if asked.protocol != "published" else None,
+        "--judge": asked.judge or asked.judge_model,
+        "--phrases": asked.phrases,
+        "--quarantine": asked.quarantine if asked.name not in IN_FOLDERS else None,
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise ConfigError(
+                f"{option}: expected with a data set of others, such as refcoco, got {value} with "
+                f"{asked.name}. Leave it out."
+            )
 
 
 def _answering(

@@ -12,6 +12,7 @@ from deixis.errors import ConfigError
 
 if TYPE_CHECKING:
     from deixis.cli.measuring.wanted import Asked, Settings
+    from deixis.data.checking import Report
     from deixis.evaluation.running.benchmarks import Benchmark
 
 MINILM = "minilm"  # the text model that a package brings
@@ -88,16 +89,16 @@ def compare(reports: tuple[Path, Path], out: Path | None, root: Path | None) -> 
     print(json.dumps(found, indent=1))
 
 
-def check(name: str, root: Path, split: str | None, quarantine: Path | None) -> None:
+def check(
+    name: str, root: Path, split: str | None, quarantine: Path | None, *, thorough: bool
+) -> None:
     """Look a data set through and print what was found; refused records end in a bad exit.
 
     With a quarantine they are written there, a JSON line each, and the exit is good.
     """
-    from deixis.data.catalogue import DATA_SETS, open_data
-    from deixis.data.checking import check, write_refused
+    from deixis.data.checking import write_refused
 
-    samples = open_data(name, root, split)
-    report = check(samples, f"{name}/{split or DATA_SETS[name].splits[0]}")
+    report = _looked_through(name, root, split, thorough)
     for index, reason in report.refused[:SHOWN]:
         print(f"{index}: {reason}", file=sys.stderr)
     if len(report.refused) > SHOWN:
@@ -107,6 +108,8 @@ def check(name: str, root: Path, split: str | None, quarantine: Path | None) -> 
         "records": report.count,
         "published": report.published,
         "recalled": report.recalled,
+        "pictures": report.pictures,
+        "published_pictures": report.published_pictures,
         "read": report.read,
         "refused": len(report.refused),
         "files_missing": report.missing,
@@ -117,4 +120,28 @@ def check(name: str, root: Path, split: str | None, quarantine: Path | None) -> 
     if quarantine is not None:
         write_refused(quarantine, report)
     elif not report.good:
+        for difference in report.differences():
+            print(difference, file=sys.stderr)
         sys.exit(BAD)
+
+
+def _looked_through(name: str, root: Path, split: str | None, thorough: bool) -> Report:
+    """Return the report of a published set, of M4Seg, or of annotations as people have them."""
+    from deixis.data.catalogue import DATA_SETS, open_data
+    from deixis.data.checking import check
+    from deixis.data.formats.named import open_format
+
+    if name == "m4seg":
+        from deixis.data.m4seg import open_m4seg
+
+        data = open_m4seg(root, split or "val")
+        report = check(data.samples, f"m4seg/{split or 'val'}", thorough=thorough)
+        report.refused += [(report.count + i, said) for i, said in enumerate(data.rejected)]
+        report.count += len(data.rejected)
+        return report
+    if ":" in name:
+        samples = open_format(name, root)
+        return check(samples, samples.name, thorough=thorough)
+    samples = open_data(name, root, split)
+    usual = DATA_SETS[name].splits[0]
+    return check(samples, f"{name}/{split or usual}", thorough=thorough)

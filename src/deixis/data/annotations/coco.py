@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deixis.data.annotations.polygons import coco_map
+from deixis.data.annotations.rows import Broken
 from deixis.errors import DataError
 
 
@@ -30,45 +31,55 @@ def read_json(path: Path, kind: type) -> Any:
 
 @dataclass(frozen=True)
 class Instances:
-    """Images and annotations of one file, by id."""
+    """Images and annotations of one file, by id; ``broken`` are entries that have none."""
 
     path: Path
     images: dict[int, dict[str, Any]]
     annotations: dict[int, dict[str, Any]]
     categories: dict[int, str]
+    broken: tuple[Broken, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "Instances":
         """Read the file.
 
         Raises:
-            DataError: it is missing or broken, or an entry has no id.
+            DataError: it is missing or broken, or holds no lists.
         """
         value = read_json(path, dict)
-        found = {}
+        found, broken = {}, []
         for part in ("images", "annotations", "categories"):
             rows = value.get(part, [])
-            if not isinstance(rows, list) or not all(_has_id(row) for row in rows):
+            if not isinstance(rows, list):
                 raise DataError(f'{path}: "{part}": expected a list of entries with an "id".')
-            found[part] = {row["id"]: row for row in rows}
+            found[part] = {row["id"]: row for row in rows if _has_id(row)}
+            broken += [
+                Broken(f'{path}: "{part}": expected an entry with an "id", got {str(row)[:60]}.')
+                for row in rows
+                if not _has_id(row)
+            ]
         names = {key: str(row.get("name", "")) for key, row in found["categories"].items()}
-        return cls(path, found["images"], found["annotations"], names)
+        return cls(path, found["images"], found["annotations"], names, tuple(broken))
 
     def by_image(self) -> dict[int, list[int]]:
-        """Return the ids of annotations by image, both in the order of the file.
-
-        Raises:
-            DataError: an annotation that names no image.
-        """
+        """Return the ids of annotations by image, both in the order of the file; see `strays`."""
         found: dict[Any, list[int]] = {}
         for key, entry in self.annotations.items():
-            image_id = entry.get("image_id")
-            if not isinstance(image_id, int | str):
-                raise DataError(
-                    f'{self.path}: annotation {key}: "image_id": expected an id, got {image_id!r}.'
-                )
-            found.setdefault(image_id, []).append(key)
+            if _is_id(entry.get("image_id")):
+                found.setdefault(entry["image_id"], []).append(key)
         return found
+
+    def strays(self) -> tuple[Broken, ...]:
+        """Return the entries without an id, and the annotations that name no image."""
+        found = [
+            Broken(
+                f'{self.path}: annotation {key}: "image_id": expected an id, '
+                f"got {entry.get('image_id')!r}."
+            )
+            for key, entry in self.annotations.items()
+            if not _is_id(entry.get("image_id"))
+        ]
+        return (*self.broken, *found)
 
     def image(self, image_id: Any) -> dict[str, Any]:
         """Return the entry of an image.
@@ -120,4 +131,8 @@ class Instances:
 
 
 def _has_id(row: Any) -> bool:
-    return isinstance(row, dict) and isinstance(row.get("id"), int | str)
+    return isinstance(row, dict) and _is_id(row.get("id"))
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str)

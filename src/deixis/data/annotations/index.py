@@ -16,7 +16,7 @@ import numpy as np
 
 from deixis.errors import DataError
 
-VERSION = 1  # of what is kept; raise it when the meaning of an index changes
+VERSION = 2  # of what is kept; raise it when the meaning of an index changes
 CHUNK = 2**22  # bytes read at once
 WORTHWHILE = 2**20  # bytes from which a file's index is kept
 
@@ -43,13 +43,14 @@ def record_rows(path: Path, kind: str, count: Count) -> Rows:
     Args:
         path: a JSON file that holds a list.
         kind: what counts, part of the hash.
-        count: returns how many rows a record gives; it may refuse one with a DataError.
+        count: returns how many rows a record gives; one that it refuses with a DataError gives
+            one row, to be refused again when it is read.
 
     Returns:
         Numbers run from 0 within a record, records from 0 within the file.
 
     Raises:
-        DataError: the file is no JSON list, or a record is refused.
+        DataError: the file is no JSON list.
     """
     size = path.stat().st_size
     kept = _folder() / f"{_hash(path, kind)}.npy" if size >= WORTHWHILE else None
@@ -58,12 +59,19 @@ def record_rows(path: Path, kind: str, count: Count) -> Rows:
         found = [
             (start, stop, number, index)
             for index, (start, stop, entry) in enumerate(_records(path))
-            for number in range(count(entry, f"{path}:{index}"))
+            for number in range(_count(count, entry, f"{path}:{index}"))
         ]
         rows = np.array(found, dtype=np.int64).reshape(-1, 4)
         if kept is not None:
             _keep(kept, rows)
     return Rows(rows)
+
+
+def _count(count: Count, entry: Any, where: str) -> int:
+    try:
+        return count(entry, where)
+    except DataError:
+        return 1
 
 
 def read_record(path: Path, start: int, stop: int) -> Any:

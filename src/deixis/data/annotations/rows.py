@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -14,6 +14,27 @@ from deixis.structures.masks import Mask
 from deixis.structures.pictures import Picture
 from deixis.structures.samples import Question, Sample
 
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A record that cannot be read, in its place among the others; ``reason`` is the error."""
+
+    reason: str
+
+
+def or_broken(read: Callable[[], Row]) -> Row | Broken:
+    """Return what reading a record gives, or the record as a broken one.
+
+    So one broken record neither hides the others nor passes unseen: it is refused when it is asked
+    for, as `LazySamples` does.
+    """
+    try:
+        return read()
+    except DataError as error:
+        return Broken(str(error))
+
 
 @dataclass(frozen=True)
 class LazySamples(Sequence[Sample]):
@@ -21,7 +42,8 @@ class LazySamples(Sequence[Sample]):
 
     Attributes:
         name: of the data set and split, such as "refcoco/val".
-        rows: what is known without opening an image, one row per sample.
+        rows: what is known without opening an image, one row per sample; `Broken` where a record
+            cannot be read.
         make: returns the sample of a row.
         draw: returns the maps of labels (N, H, W) of a row as published metrics take them.
         extra: returns what else a published metric asks for: true boxes (x, y, width, height) of
@@ -45,8 +67,8 @@ class LazySamples(Sequence[Sample]):
 
     def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
         if isinstance(index, slice):
-            return [self.make(row) for row in self.rows[index]]
-        return self.make(self.rows[index])
+            return [self.make(_whole(row)) for row in self.rows[index]]
+        return self.make(_whole(self.rows[index]))
 
     def labels(self, index: int) -> np.ndarray:
         """Return the maps (N, H, W) of a sample: 0 and 1, 2 where polygons overlap, 255 ignored.
@@ -56,7 +78,7 @@ class LazySamples(Sequence[Sample]):
         """
         if self.draw is None:
             raise DataError(f"{self.name}: expected maps of labels, got a data set without.")
-        return self.draw(self.rows[index])
+        return self.draw(_whole(self.rows[index]))
 
     def more(self, index: int) -> Any:
         """Return what else a published metric asks for of a sample.
@@ -66,7 +88,13 @@ class LazySamples(Sequence[Sample]):
         """
         if self.extra is None:
             raise DataError(f"{self.name}: expected more than masks, got a data set without.")
-        return self.extra(self.rows[index])
+        return self.extra(_whole(self.rows[index]))
+
+
+def _whole(row: Any) -> Any:
+    if isinstance(row, Broken):
+        raise DataError(row.reason)
+    return row
 
 
 def below(root: Path | str, *folders: str) -> Path:

@@ -7,7 +7,7 @@ Tracks are kept by annotation (``mask_dict.json``), or one per expression by a r
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,14 @@ import numpy as np
 from deixis.config import pick
 from deixis.data.annotations.coco import read_json
 from deixis.data.annotations.pickles import read_pickle
-from deixis.data.annotations.rows import LazySamples, below, field, open_frames
+from deixis.data.annotations.rows import (
+    Broken,
+    LazySamples,
+    below,
+    field,
+    open_frames,
+    or_broken,
+)
 from deixis.errors import DataError
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.masks import Mask
@@ -231,33 +238,46 @@ class _Clips:
             raise DataError(f"{self.masks}: {row.video}/{row.key}: expected {expected}.")
 
 
-def _expressions(meta: Path, by_number: bool, ordered: bool) -> Iterator[Expression]:
-    """Yield the expressions of a file in its order, with the keys of their tracks."""
+def _expressions(meta: Path, by_number: bool, ordered: bool) -> Iterator[Expression | Broken]:
+    """Yield the expressions of a file in its order, with the keys of their tracks.
+
+    A video without expressions is one broken row, or an error where the masks are numbered over
+    all expressions: those of the others could not be told then.
+    """
     videos = field(read_json(meta, dict), "videos", dict, str(meta))
-    entries = []
+    entries, broken = [], []
     for video, clip in videos.items():
         where = f"{meta}: {video}"
-        frames = tuple(map(str, field(clip, "frames", list, where)))
-        for key, expression in field(clip, "expressions", dict, where).items():
-            entries.append((video, key, expression, frames))
+        asked = or_broken(partial(field, clip, "expressions", dict, where))
+        if not isinstance(asked, Broken):
+            entries += [(video, key, expression, clip) for key, expression in asked.items()]
+        elif by_number:
+            raise DataError(asked.reason)
+        else:
+            broken.append(asked)
     counted = sorted(entries, key=lambda entry: entry[:2]) if ordered else entries
     numbers = {entry[:2]: str(number) for number, entry in enumerate(counted)}
-    for video, key, expression, frames in entries:
-        where = f"{meta}: {video}/{key}"
-        kind = expression.get("type_id") if isinstance(expression, dict) else None
-        text = field(expression, "exp", str, where)
-        tracks: Sequence[Any] = (numbers[video, key],)
-        if not by_number:
-            tracks = expression.get("anno_id", [])
-            tracks = tracks if isinstance(tracks, list) else [tracks]
-        yield Expression(
-            video=video,
-            key=key,
-            text=text,
-            frames=frames,
-            tracks=tuple(map(str, tracks)),
-            kind=KINDS[kind] if kind in (0, 1) else "",
-        )
+    for video, key, expression, clip in entries:
+        number = numbers[video, key] if by_number else None
+        yield or_broken(partial(_expression, video, key, expression, clip, number, meta))
+    yield from broken
+
+
+def _expression(
+    video: str, key: str, entry: Any, clip: Any, number: str | None, meta: Path
+) -> Expression:
+    frames = field(clip, "frames", list, f"{meta}: {video}")
+    text = field(entry, "exp", str, f"{meta}: {video}/{key}")
+    kind, tracks = entry.get("type_id"), entry.get("anno_id", [])
+    tracks = tracks if isinstance(tracks, list) else [tracks]
+    return Expression(
+        video=video,
+        key=key,
+        text=text,
+        frames=tuple(map(str, frames)),
+        tracks=tuple(map(str, tracks)) if number is None else (number,),
+        kind=KINDS[kind] if kind in (0, 1) else "",
+    )
 
 
 @lru_cache(maxsize=1)

@@ -8,13 +8,21 @@ start and end as ``mmss_mmss``.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deixis.data.annotations.coco import read_json
-from deixis.data.annotations.rows import LazySamples, below, field, open_frames
+from deixis.data.annotations.rows import (
+    Broken,
+    LazySamples,
+    below,
+    field,
+    open_frames,
+    or_broken,
+)
 from deixis.errors import DataError
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
@@ -59,13 +67,16 @@ def open_groundmore(
     if not path.is_file():
         raise DataError(f"{path.name}: expected in {base}, got none. {PAGE}")
     videos = field(read_json(path, dict), "videos", dict, str(path))
-    rows = tuple(
-        _asked(video, key, entry, f"{path}: {video}/{key}")
-        for video, clip in videos.items()
-        for key, entry in field(clip, "questions", dict, f"{path}: {video}").items()
-    )
+    rows: list[Asked | Broken] = []
+    for video, clip in videos.items():
+        asked = or_broken(partial(field, clip, "questions", dict, f"{path}: {video}"))
+        if isinstance(asked, Broken):
+            rows.append(asked)
+            continue
+        for key, entry in asked.items():
+            rows.append(or_broken(partial(_asked, video, key, entry, f"{path}: {video}/{key}")))
     maker = _GroundMore(f"groundmore/{split}", base / "annotations", frames)
-    return LazySamples(maker.name, rows, maker.sample, maker.labels)
+    return LazySamples(maker.name, tuple(rows), maker.sample, maker.labels)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,21 @@ ViCaS publishes them, masks stand in its ``segmentations`` (``track_ids``, ``mas
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deixis.data.annotations.coco import read_json
-from deixis.data.annotations.rows import LazySamples, below, field, open_frames
+from deixis.data.annotations.rows import (
+    Broken,
+    LazySamples,
+    below,
+    field,
+    open_frames,
+    or_broken,
+)
 from deixis.errors import DataError
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.masks import Mask
@@ -52,18 +60,23 @@ def open_vicas(root: Path | str, split: str = "val") -> LazySamples:
     if not listed.is_file():
         raise DataError(f"{listed.name}: expected in {listed.parent}, got none. {PAGE}")
     entries = _Entries(base)
-    rows: list[Referral] = []
+    rows: list[Referral | Broken] = []
     for number in read_json(listed, list):
-        key = str(number).zfill(6)
-        entry, where = entries.of(key), f"{entries.path}: {key}"
-        referrals = field(entry, "object_referrals", list, where)
-        video = field(entry, "filename", str, where)[:6]
-        rows += [
-            Referral(video=video, number=i, entry=entry, where=f"{where}: referral {i}")
-            for i in range(len(referrals))
-        ]
+        found = or_broken(partial(_referrals, entries, str(number).zfill(6)))
+        rows += [found] if isinstance(found, Broken) else found
     maker = _Vicas(f"vicas/{split}", base)
     return LazySamples(maker.name, tuple(rows), maker.sample, maker.labels)
+
+
+def _referrals(entries: "_Entries", key: str) -> list[Referral]:
+    """Return the referrals of a video."""
+    entry, where = entries.of(key), f"{entries.path}: {key}"
+    referrals = field(entry, "object_referrals", list, where)
+    video = field(entry, "filename", str, where)[:6]
+    return [
+        Referral(video=video, number=i, entry=entry, where=f"{where}: referral {i}")
+        for i in range(len(referrals))
+    ]
 
 
 class _Entries:

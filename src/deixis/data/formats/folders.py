@@ -3,8 +3,9 @@
 A sample is an image with one target per object.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ from deixis.data.annotations.rows import (
     named_targets,
     objects_sample,
     open_picture,
+    or_broken,
 )
 from deixis.errors import DataError
 from deixis.extras import require
@@ -96,10 +98,11 @@ def open_label_studio(file: Path | str, images: Path | str) -> LazySamples:
         images: the folder of the pictures, found by the last part of their address.
 
     Raises:
-        DataError: the file is missing or broken, or holds brushes instead of polygons.
+        DataError: the file is missing or broken; later, a task with brushes instead of polygons.
     """
     path = Path(file)
-    rows = tuple(_tasks(path))
+    entries = enumerate(read_json(path, list))
+    rows = tuple(or_broken(partial(_task, entry, index, path)) for index, entry in entries)
     maker = _LabelStudio(path.stem, Path(images))
     return LazySamples(maker.name, rows, maker.sample)
 
@@ -203,28 +206,24 @@ def _mask(value: Any, size: tuple[int, int], where: str) -> Mask:
     return Mask(coco_map(value, size, where) > 0)
 
 
-def _tasks(path: Path) -> Iterator[_Task]:
-    for index, entry in enumerate(read_json(path, list)):
-        where = f"{path}:{index}"
-        address = field(field(entry, "data", dict, where), "image", str, where)
-        given = field(entry, "annotations", list, where)
-        results = field(given[0], "result", list, where) if given else []
-        outlines = []
-        for result in results:
-            value = field(result, "value", dict, where)
-            if result.get("type") != POLYGONS:
-                raise DataError(
-                    f"{where}: expected {POLYGONS}, got {result.get('type')!r}. "
-                    f"Export brushes as PNG."
-                )
-            labels = field(value, POLYGONS, list, where)
-            points = field(value, "points", list, where)
-            pairs = all(isinstance(point, list) and len(point) == 2 for point in points)
-            numbers = [v for point in points for v in point] if pairs else []
-            if len(numbers) < 6 or not all(type(v) in (int, float) for v in numbers):
-                raise DataError(
-                    f"{where}: expected at least 3 points [x, y], got {str(points)[:60]}."
-                )
-            outlines.append((str(labels[0]) if labels else "object", tuple(map(float, numbers))))
-        image = unquote(address).replace("\\", "/").split("/")[-1]
-        yield _Task(key=str(entry.get("id", index)), image=image, outlines=tuple(outlines))
+def _task(entry: Any, index: int, path: Path) -> _Task:
+    where = f"{path}:{index}"
+    address = field(field(entry, "data", dict, where), "image", str, where)
+    given = field(entry, "annotations", list, where)
+    results = field(given[0], "result", list, where) if given else []
+    outlines = []
+    for result in results:
+        value = field(result, "value", dict, where)
+        if result.get("type") != POLYGONS:
+            raise DataError(
+                f"{where}: expected {POLYGONS}, got {result.get('type')!r}. Export brushes as PNG."
+            )
+        labels = field(value, POLYGONS, list, where)
+        points = field(value, "points", list, where)
+        pairs = all(isinstance(point, list) and len(point) == 2 for point in points)
+        numbers = [v for point in points for v in point] if pairs else []
+        if len(numbers) < 6 or not all(type(v) in (int, float) for v in numbers):
+            raise DataError(f"{where}: expected at least 3 points [x, y], got {str(points)[:60]}.")
+        outlines.append((str(labels[0]) if labels else "object", tuple(map(float, numbers))))
+    image = unquote(address).replace("\\", "/").split("/")[-1]
+    return _Task(key=str(entry.get("id", index)), image=image, outlines=tuple(outlines))

@@ -5,6 +5,7 @@ A sample is an image with one target per object; what an object is called is its
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from deixis.data.annotations.coco import Instances
-from deixis.data.annotations.rows import LazySamples, objects_sample, open_picture
+from deixis.data.annotations.rows import LazySamples, objects_sample, open_picture, or_broken
 from deixis.errors import DataError
 from deixis.structures.masks import Mask
 from deixis.structures.samples import Sample
@@ -36,7 +37,7 @@ def open_coco(file: Path | str, images: Path | str) -> LazySamples:
     """
     instances = Instances.read(Path(file))
     maker = _Coco(Path(file).stem, instances, Path(images))
-    rows = tuple(instances.by_image().items())
+    rows = (*instances.by_image().items(), *instances.strays())
     return LazySamples(maker.name, rows, maker.sample, maker.labels)
 
 
@@ -127,7 +128,7 @@ def open_cvat(file: Path | str, images: Path | str) -> LazySamples:
         images: the folder of the pictures.
 
     Raises:
-        DataError: the file is missing or broken, or an object in it is.
+        DataError: the file is missing or broken.
     """
     path = Path(file)
     if not path.is_file() or path.stat().st_size > LARGEST_XML:
@@ -139,7 +140,7 @@ def open_cvat(file: Path | str, images: Path | str) -> LazySamples:
         root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise DataError(f"{path}: expected XML, got a broken file ({error}).") from error
-    rows = tuple(_cvat_image(image, path) for image in root.iter("image"))
+    rows = tuple(or_broken(partial(_cvat_image, one, path)) for one in root.iter("image"))
     maker = _Cvat(path.stem, Path(images))
     return LazySamples(maker.name, rows, maker.sample)
 

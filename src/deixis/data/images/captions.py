@@ -6,6 +6,7 @@ with captions. For evaluation, masks and captions stand in two COCO files.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ import numpy as np
 from deixis.config import pick
 from deixis.data.annotations.coco import read_json
 from deixis.data.annotations.polygons import coco_map
-from deixis.data.annotations.rows import LazySamples, below, field, open_picture
+from deixis.data.annotations.rows import (
+    Broken,
+    LazySamples,
+    below,
+    field,
+    open_picture,
+    or_broken,
+)
 from deixis.errors import DataError
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.masks import Mask
@@ -57,14 +65,16 @@ def open_captions(root: Path | str, part: str) -> LazySamples:
     """
     base = below(root, "GranDf", "annotations")
     if part in EVALUATED:
-        rows = tuple(_evaluated(base / "val_test", part))
+        rows: tuple[Captioned | Broken, ...] = tuple(_evaluated(base / "val_test", part))
         folders: Sequence[str] = ("GranDf_HA_images/val_test",)
     else:
         stem, folders = pick(TRAINING, part, "part of GranD-f")
         path = base / "train" / f"{stem}.json"
         if not path.is_file():
             raise DataError(f"{path.name}: expected in {path.parent}, got none. {PAGE}")
-        rows = tuple(_flickr(path) if part == "flickr" else _listed(path, part))
+        entries = () if part == "flickr" else enumerate(read_json(path, list))
+        rows = tuple(or_broken(partial(_listed, e, i, path, part)) for i, e in entries)
+        rows = tuple(_flickr(path)) if part == "flickr" else rows
     maker = _Captions(f"grandf/{part}", Path(root), tuple(folders))
     return LazySamples(maker.name, rows, maker.sample)
 
@@ -102,21 +112,20 @@ class _Captions:
         return coco_map(segmentation, size, row.where)
 
 
-def _listed(path: Path, dialect: str) -> Iterator[Captioned]:
-    """Yield the captions of HA, PSG and RefCOCOg."""
-    for index, entry in enumerate(read_json(path, list)):
-        where = f"{path}:{index}"
-        if dialect == "refcocog":
-            image = field(entry, "img_file_name", str, where)
-            caption = field(entry, "caption", str, where).lower()
-            phrases = _found(caption, field(entry, "refs", list, where), where)
-        else:
-            image = field(entry, "file_name", str, where)
-            caption = field(entry, "caption", str, where)
-            phrases = _placed(caption, field(entry, "groundings", dict, where), where)
-        yield Captioned(
-            where=where, key=str(index), image=image, caption=caption, phrases=_in_order(phrases)
-        )
+def _listed(entry: Any, index: int, path: Path, dialect: str) -> Captioned:
+    """Return a caption of HA, PSG or RefCOCOg."""
+    where = f"{path}:{index}"
+    if dialect == "refcocog":
+        image = field(entry, "img_file_name", str, where)
+        caption = field(entry, "caption", str, where).lower()
+        phrases = _found(caption, field(entry, "refs", list, where), where)
+    else:
+        image = field(entry, "file_name", str, where)
+        caption = field(entry, "caption", str, where)
+        phrases = _placed(caption, field(entry, "groundings", dict, where), where)
+    return Captioned(
+        where=where, key=str(index), image=image, caption=caption, phrases=_in_order(phrases)
+    )
 
 
 def _placed(caption: str, groundings: Mapping[str, Any], where: str) -> list[Phrase]:
@@ -153,62 +162,85 @@ def _found(caption: str, refs: Sequence[Any], where: str) -> list[Phrase]:
     return phrases
 
 
-def _flickr(path: Path) -> Iterator[Captioned]:
+def _by_image(value: Any, path: Path) -> tuple[dict[Any, list[Any]], list[Broken]]:
+    """Return the annotations of a COCO file by image, and those that name none."""
+    by_image: dict[Any, list[Any]] = {}
+    broken = []
+    for index, entry in enumerate(field(value, "annotations", list, str(path))):
+        where = f"{path}: annotation {index}"
+        key = or_broken(partial(field, entry, "image_id", (int, str), where))
+        if isinstance(key, Broken):
+            broken.append(key)
+        else:
+            by_image.setdefault(key, []).append(entry)
+    return by_image, broken
+
+
+def _flickr(path: Path) -> Iterator[Captioned | Broken]:
     """Yield the captions of a COCO file with captions and masks of SAM."""
     value = read_json(path, dict)
-    by_image: dict[Any, list[Any]] = {}
-    for entry in field(value, "annotations", list, str(path)):
-        by_image.setdefault(field(entry, "image_id", (int, str), str(path)), []).append(entry)
+    by_image, broken = _by_image(value, path)
     for index, image in enumerate(field(value, "images", list, str(path))):
-        where = f"{path}: image {index}"
-        caption = field(image, "caption", str, where)
-        phrases: list[Phrase] = []
-        key = field(image, "id", (int, str), where)
-        for entry in by_image.get(key, []):
-            mask = entry.get("sam_mask")
-            if mask is not None:
-                places = field(entry, "tokens_positive", list, where)
-                phrases += [(*_place(p, len(caption), where), mask) for p in places]
-        yield Captioned(
-            where=where,
-            key=str(key),
-            image=field(image, "file_name", str, where),
-            caption=caption,
-            phrases=_in_order(phrases),
-        )
+        yield or_broken(partial(_of_flickr, image, by_image, f"{path}: image {index}"))
+    yield from broken
 
 
-def _evaluated(folder: Path, split: str) -> Iterator[Captioned]:
+def _of_flickr(image: Any, by_image: Mapping[Any, list[Any]], where: str) -> Captioned:
+    caption = field(image, "caption", str, where)
+    phrases: list[Phrase] = []
+    key = field(image, "id", (int, str), where)
+    for entry in by_image.get(key, []):
+        mask = entry.get("sam_mask")
+        if mask is not None:
+            places = field(entry, "tokens_positive", list, where)
+            phrases += [(*_place(p, len(caption), where), mask) for p in places]
+    return Captioned(
+        where=where,
+        key=str(key),
+        image=field(image, "file_name", str, where),
+        caption=caption,
+        phrases=_in_order(phrases),
+    )
+
+
+def _evaluated(folder: Path, split: str) -> Iterator[Captioned | Broken]:
     """Yield the captions of the two files for evaluation."""
     masks, captions = (folder / f"{split}_gcg_coco_{k}_gt.json" for k in ("mask", "caption"))
     for path in (masks, captions):
         if not path.is_file():
             raise DataError(f"{path.name}: expected in {folder}, got none. {PAGE}")
-    by_image: dict[Any, list[Any]] = {}
-    for entry in field(read_json(masks, dict), "annotations", list, str(masks)):
-        found = field(entry, "segmentation", (dict, list), str(masks))
-        key = field(entry, "image_id", (int, str), str(masks))
-        by_image.setdefault(key, []).append(found)
+    by_image, broken = _by_image(read_json(masks, dict), masks)
     value = read_json(captions, dict)
-    images = field(value, "images", list, str(captions))
-    names = {field(row, "id", (int, str), str(captions)): row for row in images}
+    names = {}
+    for index, row in enumerate(field(value, "images", list, str(captions))):
+        key = or_broken(partial(field, row, "id", (int, str), f"{captions}: image {index}"))
+        if isinstance(key, Broken):
+            broken.append(key)
+        else:
+            names[key] = row
     for index, entry in enumerate(field(value, "annotations", list, str(captions))):
         where = f"{captions}: annotation {index}"
-        caption, labels = field(entry, "caption", str, where), field(entry, "labels", list, where)
-        key = field(entry, "image_id", (int, str), where)
-        parts = by_image.get(key, [])
-        if len(parts) != len(labels):
-            raise DataError(
-                f"{where}: expected {len(parts)} labels, one a mask, got {len(labels)}."
-            )
-        image = field(names.get(key), "file_name", str, where)
-        yield Captioned(
-            where=where,
-            key=str(key),
-            image=image,
-            caption=caption,
-            phrases=_in_order(_read_on(caption, labels, parts, where)),
-        )
+        yield or_broken(partial(_of_pair, entry, by_image, names, where))
+    yield from broken
+
+
+def _of_pair(
+    entry: Any, by_image: Mapping[Any, list[Any]], names: Mapping[Any, Any], where: str
+) -> Captioned:
+    """Return a caption of the evaluated files with the masks of its image."""
+    caption, labels = field(entry, "caption", str, where), field(entry, "labels", list, where)
+    key = field(entry, "image_id", (int, str), where)
+    masks = by_image.get(key, [])
+    parts = [field(one, "segmentation", (dict, list), f"{where}: a mask") for one in masks]
+    if len(parts) != len(labels):
+        raise DataError(f"{where}: expected {len(parts)} labels, one a mask, got {len(labels)}.")
+    return Captioned(
+        where=where,
+        key=str(key),
+        image=field(names.get(key), "file_name", str, where),
+        caption=caption,
+        phrases=_in_order(_read_on(caption, labels, parts, where)),
+    )
 
 
 def _read_on(caption: str, labels: Sequence[Any], parts: Sequence[Any], where: str) -> list[Phrase]:

@@ -66,6 +66,7 @@ class _Osprey:
         start, stop, number, index = row
         entry = read_record(self.path, start, stop)
         where = f"{self.path}:{index}"
+        _turns(entry, where)
         question, answer, names = _said(entry, number, where)
         images = open_picture(self.images / field(entry, "file_name", str, where), PAGE)
         size = (field(entry, "height", int, where), field(entry, "width", int, where))

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ import numpy as np
 
 from deixis.data.annotations.coco import read_json
 from deixis.data.annotations.polygons import IGNORED, coco_map, reason_seg_map
-from deixis.data.annotations.rows import LazySamples, below, field, named_targets, open_picture
+from deixis.data.annotations.rows import (
+    Broken,
+    LazySamples,
+    below,
+    field,
+    named_targets,
+    open_picture,
+    or_broken,
+)
 from deixis.errors import DataError
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.masks import Mask
@@ -40,7 +49,7 @@ def open_reason_seg(
         ignored: the label of ignored regions; 0 for UniPixel's reading, see `reason_seg_map`.
 
     Raises:
-        DataError: no such folder, or an annotation that is broken.
+        DataError: no such folder.
     """
     base = below(root, "reason_seg", "ReasonSeg")
     paths = sorted((base / split).glob("*.json"))
@@ -48,11 +57,16 @@ def open_reason_seg(
         raise DataError(
             f"{base / split}: expected images with a .json each, got none. {REASON_SEG_PAGE}"
         )
-    entries = [_reason_seg_entry(path) for path in paths]
-    counts = [len(entry["text"]) if every_text else 1 for entry in entries]
-    rows = tuple((p, number) for p, n in zip(paths, counts, strict=True) for number in range(n))
+    rows: list[Any] = []
+    for path in paths:
+        entry = or_broken(partial(_reason_seg_entry, path))
+        if isinstance(entry, Broken):
+            rows.append(entry)
+        else:
+            count = len(entry["text"]) if every_text else 1
+            rows += [(path, number) for number in range(count)]
     maker = _ReasonSeg(f"reason_seg/{split}", ignored, _explanations(base, split))
-    return LazySamples(maker.name, rows, maker.sample, maker.labels)
+    return LazySamples(maker.name, tuple(rows), maker.sample, maker.labels)
 
 
 @dataclass(frozen=True)
@@ -101,16 +115,19 @@ def open_muse(root: Path | str, split: str) -> LazySamples:
         split: "train", "val", "test_less" or "test_many".
 
     Raises:
-        DataError: no such file, or one that is broken.
+        DataError: no such file, or one that is no list.
     """
     path = below(root, "muse") / f"muse_{split}.json"
     if not path.is_file():
         raise DataError(f"{path.name}: expected in {path.parent}, got none. {MUSE_PAGE}")
     entries = read_json(path, list)
-    rows = []
+    rows: list[Any] = []
     for index, entry in enumerate(entries):
-        questions = field(entry, "questions", list, f"{path}:{index}")
-        rows += [(index, number, entry) for number in range(len(questions))]
+        questions = or_broken(partial(field, entry, "questions", list, f"{path}:{index}"))
+        if isinstance(questions, Broken):
+            rows.append(questions)
+        else:
+            rows += [(index, number, entry) for number in range(len(questions))]
     maker = _Muse(f"muse/{split}", path, Path(root))
     return LazySamples(maker.name, tuple(rows), maker.sample, maker.labels)
 

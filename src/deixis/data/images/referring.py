@@ -6,6 +6,7 @@ COCO's images elsewhere. A sample is one sentence, in the order of images, then 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,14 @@ import numpy as np
 
 from deixis.data.annotations.coco import Instances, read_json
 from deixis.data.annotations.pickles import read_pickle
-from deixis.data.annotations.rows import LazySamples, below, named_targets, open_picture
+from deixis.data.annotations.rows import (
+    Broken,
+    LazySamples,
+    below,
+    named_targets,
+    open_picture,
+    or_broken,
+)
 from deixis.errors import DataError
 from deixis.structures.masks import Mask
 from deixis.structures.samples import Question, Sample
@@ -54,7 +62,13 @@ class References:
         rows = read_pickle(self.path) if self.path.suffix == ".p" else read_json(self.path, list)
         if not isinstance(rows, list):
             raise DataError(f"{self.path}: expected a list, got a {type(rows).__name__}.")
-        self.references = tuple(_reference(r, f"{self.path}:{i}") for i, r in enumerate(rows))
+        read = [or_broken(partial(_reference, r, f"{self.path}:{i}")) for i, r in enumerate(rows)]
+        self.references = tuple(one for one in read if isinstance(one, Reference))
+        self._broken = [
+            (_split_of(row), one)
+            for row, one in zip(rows, read, strict=True)
+            if isinstance(one, Broken)
+        ]
         self.general = self.path.name.startswith("grefs")
 
     def of_split(self, split: str) -> list[Reference]:
@@ -63,6 +77,15 @@ class References:
         As in REFER: "testA" and "testB" by their last letter, "test" all that are for testing.
         """
         return [ref for ref in self.references if self._belongs(ref.split, split)]
+
+    def broken(self, split: str) -> tuple[Broken, ...]:
+        """Return the entries of a split that are no references, and those of no known split."""
+        mine = [
+            one
+            for of_it, one in self._broken
+            if not isinstance(of_it, str) or self._belongs(of_it, split)
+        ]
+        return (*mine, *self.instances.strays())
 
     def map(self, reference: Reference) -> np.ndarray:
         """Return the map (H, W) of a reference.
@@ -140,14 +163,15 @@ def open_referring(
     for ref in source.of_split(split):
         rows = by_image.setdefault(ref.image_id, [])
         rows += [(ref, number) for number in range(len(ref.sentences))]
-    if not by_image:
+    broken = source.broken(split)
+    if not by_image and not broken:
         known = sorted({ref.split for ref in source.references})
         raise DataError(
             f"{source.path}: expected references of the split {split}, got none. "
             f"It has: {', '.join(known)}."
         )
     cut = _chunks if together else _single
-    chunks = tuple(chunk for rows in by_image.values() for chunk in cut(rows))
+    chunks = (*(chunk for rows in by_image.values() for chunk in cut(rows)), *broken)
     name = f"{'multi' if together else ''}{dataset}/{split}"
     images = folder / (CLEF_IMAGES if dataset == "refclef" else COCO_IMAGES)
     maker = _Maker(name, source, images)
@@ -213,6 +237,10 @@ def _refs_path(folder: Path, by: str) -> Path:
         f"{folder}: expected {names[0]} or {names[3]} there, got neither. "
         f"{PAGE} --root is the folder above {folder.name}."
     )
+
+
+def _split_of(row: Any) -> Any:
+    return row.get("split") if isinstance(row, dict) else None
 
 
 def _reference(row: Any, where: str) -> Reference:

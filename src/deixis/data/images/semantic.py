@@ -124,7 +124,7 @@ def open_parts(root: Path | str, dataset: str) -> LazySamples:
     if not path.is_file():
         raise DataError(f"{path.name}: expected in {path.parent}, got none. {PAGES[dataset]}")
     maker = _Parts(dataset, Instances.read(path), images)
-    rows = tuple(maker.instances.by_image().items())
+    rows = (*maker.instances.by_image().items(), *maker.instances.strays())
     return LazySamples(dataset, rows, maker.sample, maker.labels)
 
 

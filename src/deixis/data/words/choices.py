@@ -6,12 +6,13 @@ MVBench: ``json/TASK.json`` and videos in the tasks' folders. Video-MME: a parqu
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
 from deixis.data.annotations.coco import read_json
-from deixis.data.annotations.rows import LazySamples, field
+from deixis.data.annotations.rows import Broken, LazySamples, field, or_broken
 from deixis.errors import DataError
 from deixis.extras import require
 from deixis.structures.answers import GroundedAnswer
@@ -50,12 +51,13 @@ def open_mvbench(root: Path | str, tasks: Sequence[str] | None = None) -> LazySa
     """
     base = Path(root)
     names = sorted(path.stem for path in (base / "json").glob("*.json"))
-    rows: list[Choice] = []
+    rows: list[Choice | Broken] = []
     for task in names if tasks is None else tasks:
         path = base / "json" / f"{task}.json"
         if not path.is_file():
             raise DataError(f"{path.name}: expected in {path.parent}, got none. {MVBENCH_PAGE}")
-        rows += [_of_mvbench(e, task, i, path) for i, e in enumerate(read_json(path, list))]
+        entries = enumerate(read_json(path, list))
+        rows += [or_broken(partial(_of_mvbench, e, task, i, path)) for i, e in entries]
     if not rows:
         raise DataError(f"{base / 'json'}: expected tasks as .json, got none. {MVBENCH_PAGE}")
     maker = _Choices("mvbench", base / "video", MVBENCH_PAGE)
@@ -77,13 +79,13 @@ def open_video_mme(root: Path | str) -> LazySamples:
     paths = sorted(base.glob("**/test-*.parquet"))
     if not paths:
         raise DataError(f"test-*.parquet: expected in {base}, got none. {VIDEO_MME_PAGE}")
-    rows: list[Choice] = []
+    rows: list[Choice | Broken] = []
     for path in paths:
         try:
             entries = read_table(path).to_pylist()
         except (ArrowException, OSError, ValueError) as error:
             raise DataError(f"{path}: expected a parquet file, got a broken one.") from error
-        rows += [_of_video_mme(e, f"{path}:{i}") for i, e in enumerate(entries)]
+        rows += [or_broken(partial(_of_video_mme, e, f"{path}:{i}")) for i, e in enumerate(entries)]
     maker = _Choices("video_mme", base / "videos", VIDEO_MME_PAGE)
     return LazySamples(maker.name, tuple(rows), maker.sample)
 

@@ -37,7 +37,7 @@ def open_conversations(
         videos: the folder of clips, below the root; None: that of the pictures.
 
     Raises:
-        DataError: the file is missing or broken; conversations without pictures are left out.
+        DataError: the file is missing or no list; conversations without pictures are left out.
     """
     path = Path(root) / file
     if not path.is_file():
@@ -60,6 +60,7 @@ class _Conversations:
         """Return the sample of a turn, given as `record_rows` has it."""
         start, stop, number, index = row
         entry = read_record(self.path, start, stop)
+        _turns(entry, f"{self.path}:{index}")
         said = [
             _said(entry["conversations"][2 * number + k], who, f"{self.path}:{index}")
             for k, who in enumerate(WHO)

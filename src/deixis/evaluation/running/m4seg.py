@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from deixis.data.annotations.rows import LazySamples
+from deixis.data.checking import write_lines
 from deixis.data.m4seg import open_m4seg
 from deixis.errors import DataError
 from deixis.evaluation.protocols.sentences import phrase_similarity
@@ -15,7 +16,12 @@ METEOR = "exact words (no stems or synonyms; published figures use the Java prog
 
 
 def open_benchmark(
-    root: Path | str, split: str, *, count: int | None = None, file: Path | None = None
+    root: Path | str,
+    split: str,
+    *,
+    count: int | None = None,
+    file: Path | None = None,
+    quarantine: Path | None = None,
 ) -> Benchmark:
     """Return a split of M4Seg with its measures.
 
@@ -24,14 +30,20 @@ def open_benchmark(
         split: "train", "val" or "test".
         count: how many samples; None: all.
         file: the records, where the root has several files for a split.
+        quarantine: a file for records that cannot be read, which are then left out; None: the
+            first of them ends the run.
 
     Raises:
-        DataError: no records, or none that can be read.
+        DataError: no records, none that can be read, or one that cannot without a quarantine.
     """
     data = open_m4seg(root, split, file=file)
     if not len(data.samples):
         fault = data.rejected[0] if data.rejected else "the file is empty"
         raise DataError(f"{root}: expected records of {split} that can be read, got none: {fault}")
+    if quarantine is not None:
+        write_lines(quarantine, enumerate(data.rejected))
+    elif data.rejected:
+        raise DataError(f"{data.rejected[0]} --quarantine FILE leaves such records out.")
     total = len(data.samples)
     name, similarity = phrase_similarity()
 

@@ -194,11 +194,29 @@ class UniPixelModel(PreTrainedModel):
 
     def point(self, slots: Slots, batch: UniPixelBatch) -> Output:
         """Draw all targets of each row along its clip; ``extra`` holds each row's drawings."""
-        tracks = [
-            tuple(self.track(slots.hidden[slots.row == row], [clip], len(clip)))
-            for row, clip in enumerate(batch.clips)
-        ]
-        return gathered(tracks, slots.row, [len(clip) for clip in batch.clips])
+        lengths = [len(clip) for clip in batch.clips]
+        tracks: list[tuple[Drawing, ...]] = [()] * len(lengths)
+        asked = sorted(set(slots.row.tolist()))
+        for length in sorted({lengths[row] for row in asked}):
+            rows = [row for row in asked if lengths[row] == length]
+            drawn = self._drawn_together(slots, [batch.clips[row] for row in rows], rows)
+            for row, track in zip(rows, drawn, strict=True):
+                tracks[row] = track
+        return gathered(tracks, slots.row, lengths)
+
+    def _drawn_together(
+        self, slots: Slots, clips: list[Tensor], rows: list[int]
+    ) -> Iterator[tuple[Drawing, ...]]:
+        """Yield the drawings of each of some rows, whose clips are equally long."""
+        length = len(clips[0])
+        seen = self.tracker.sam.look(torch.cat(clips))  # row by row, frame by frame
+        mine = [torch.nonzero(slots.row == row)[:, 0] for row in rows]
+        first = [torch.full_like(own, place * length) for place, own in enumerate(mine)]
+        frames = [seen[torch.cat(first) + step] for step in range(length)]
+        drawn = list(self.follow(slots.hidden[torch.cat(mine)], frames, length))
+        places = torch.arange(sum(map(len, mine)), device=slots.row.device)
+        for own in places.split([len(one) for one in mine]):
+            yield tuple(drawing[own] for drawing in drawn)
 
     def track(self, hidden: Tensor, frames: Iterable[Tensor], length: int) -> Iterator[Drawing]:
         """Yield the drawings of hidden tokens (O, K, C) along a clip; see ``Tracker.track``."""

@@ -98,6 +98,27 @@ def test_a_padded_batch_gives_what_single_rows_give(model, rows):
                 torch.testing.assert_close(a.mask_logits, b.mask_logits, rtol=1e-3, atol=1e-3)
 
 
+def test_rows_of_one_length_are_drawn_together_as_alone(model, rows):
+    """Each row's objects look at their own clip: rows between and behind do not matter."""
+    words_only = row(3, (1, 4, 4), 7)
+    words_only["ids"] = [word for word in words_only["ids"] if word != IDS[0]]
+    words_only["masks"] = words_only["masks"][:, :0]
+    several = [rows[0], rows[1], words_only, row(3, (1, 4, 8), 5), row(2, (1, 4, 4), 6)]
+    looked = []
+    hook = model.tracker.sam.vision.register_forward_pre_hook(
+        lambda _, inputs: looked.append(len(inputs[0]))
+    )
+    with torch.no_grad():
+        together = model(batch(several))
+        hook.remove()
+        assert looked == [4, 6]  # one look for each length, at nothing that nobody asks for
+        assert [len(track) for track in together.extra] == [3, 2, 0, 3, 2]
+        for index, one in enumerate(several):
+            alone = model(batch([one])).extra[0]
+            for a, b in zip(together.extra[index], alone, strict=True):
+                torch.testing.assert_close(a.mask_logits, b.mask_logits, rtol=1e-3, atol=1e-3)
+
+
 def test_outputs_name_their_target_and_frame(model, rows):
     with torch.no_grad():
         output = model(batch(rows))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from unipixel_clips import SIZE, clip, mask, random_parts
+from unipixel_clips import SIZE, Told, clip, mask, random_parts
 
 from deixis.errors import DataError
 from deixis.processing.batches.unipixel_batch import RefPrompts, UniPixelBatch
@@ -196,16 +196,59 @@ def test_an_object_of_an_earlier_turn_is_used_without_drawing_it_again(reasoner)
     assert not run.rows[0].drawn
 
 
-def test_an_answer_without_masks_says_so_when_masks_were_wanted(parts, reasoner):
+def told(monkeypatch, parts, text):
+    """Let the model say a text, and count the frames that SAM looks at."""
     model, processor = parts
-    weight = model.lm_head.weight
-    before = weight[processor.config.seg_token_id].clone()
-    with torch.no_grad():
-        weight[processor.config.seg_token_id] = -weight.sum(0) * 1e3
-        answer = reasoner.answer(clip(1, seed=7), "Segment the mug.")
-        weight[processor.config.seg_token_id] = before
-    if not answer.targets:
-        assert "No mask was drawn" in answer.caution
+    monkeypatch.setattr(model.config, "most_answer", 60)
+    monkeypatch.setattr(model, "speak", Told(processor, text))
+    looked = []
+    plain = model.tracker.sam.look
+    monkeypatch.setattr(
+        model.tracker.sam, "look", lambda frames: looked.append(len(frames)) or plain(frames)
+    )
+    return looked
+
+
+def test_an_answer_without_masks_says_so_when_masks_were_wanted(parts, reasoner, monkeypatch):
+    looked = told(monkeypatch, parts, "I cannot.")
+    answer = reasoner.answer(clip(1, seed=7), "Segment the mug.")
+    assert (answer.text, answer.targets, answer.absent) == ("I cannot.", (), ())
+    assert answer.caution == "No mask was drawn: the model wrote no <seg> in its answer."
+    assert not looked
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_without_prompts_it_just_answers_and_nothing_is_drawn(parts, reasoner, monkeypatch, count):
+    looked = told(monkeypatch, parts, "A mug. The answer is red.")
+    answer = reasoner.answer(clip(count, seed=8), "What colour is it? (A) red (B) blue")
+    assert (answer.text, answer.conclusion) == ("A mug. The answer is red.", "red")
+    assert (answer.targets, answer.absent, answer.caution) == ((), (), None)
+    assert not looked
+
+
+def test_slots_that_are_written_become_named_targets_in_one_batch(parts, reasoner, monkeypatch):
+    looked = told(monkeypatch, parts, "The red mug <|seg|> and the cup <|seg|>. It is red.")
+    answer = reasoner.answer(clip(5, seed=11), "Segment both.")
+    assert answer.text == "The red mug and the cup. It is red."
+    named = sorted(target.phrase for target in (*answer.targets, *answer.absent))
+    assert named == ["The red mug", "the cup"]
+    assert answer.conclusion == "red"
+    assert sum(looked) == 5
+
+
+def test_a_second_clip_keeps_its_own_objects(reasoner):
+    clips = [clip(4, seed=12), clip(4, seed=13)]
+    drawn = [Region(image=1, mask=mask(seed), object_id=None) for seed in (2, 11)]
+    for images, region in zip(clips, drawn, strict=True):
+        reasoner.answer(images, "What is this?", [region])
+    for _ in range(2):  # turns between
+        reasoner.answer(clips[1], "And now?")
+    for number, (images, region) in enumerate(zip(clips, drawn, strict=True), start=1):
+        (back,) = reasoner.memory.mentioned_in(f"[{number}]", images)
+        assert back.mask == region.mask
+        reasoner.answer(images, f"Where is [{number}]?")
+        with pytest.raises(DataError):
+            reasoner.answer(images, f"Where is [{3 - number}]?")
 
 
 def test_several_images_are_refused_with_a_way_out(reasoner):

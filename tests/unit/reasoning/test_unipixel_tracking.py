@@ -90,6 +90,19 @@ def test_a_correction_follows_that_object_again_and_leaves_others(reasoner):
     assert [f.presence[2] for f in after] != [f.presence[2] for f in before]
 
 
+def test_one_more_point_on_a_later_frame_anchors_the_object_there(reasoner):
+    tracking = reasoner.track(clip(6, seed=4), PROMPTS)
+    list(tracking.run())
+    before = known(tracking)
+    tracking.correct([Point(image=5, x=30.0, y=20.0, object_id=2)])
+    assert {frame.index for frame in tracking.run()} == set(range(6))
+    after = known(tracking)
+    assert [anchor.frame for anchor in tracking.anchors[2]] == [3, 5]
+    assert after[5].presence[2] != before[5].presence[2]
+    assert after[3].masks[2] == before[3].masks[2]  # known there from the start
+    assert [f.masks.get(5) for f in after] == [f.masks.get(5) for f in before]
+
+
 def test_a_correction_before_the_end_forgets_nobody(reasoner):
     tracking = reasoner.track(clip(5, seed=5), PROMPTS)
     next(tracking.run())

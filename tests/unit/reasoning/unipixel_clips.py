@@ -37,3 +37,18 @@ def random_parts() -> tuple[UniPixelModel, UniPixelProcessor]:
         head = model.lm_head.weight
         head[config.seg_token_id] += 0.4 * head[: config.seg_token_id].std(0)
     return model.eval(), processor
+
+
+class Told:
+    """Says what it is told to, in place of what the model would say."""
+
+    def __init__(self, processor: UniPixelProcessor, text: str) -> None:
+        self.ids = [*processor.vocabulary.encode(text), processor.vocabulary.end]
+        self.words = processor.config.text_config.vocab_size
+        self.step = 0
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        logits = states.new_zeros(*states.shape[:-1], self.words)
+        logits[..., self.ids[min(self.step, len(self.ids) - 1)]] = 1.0
+        self.step += 1
+        return logits

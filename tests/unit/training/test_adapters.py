@@ -5,7 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from deixis.errors import ConfigError
-from deixis.training.running.adapters import add_adapters, merge_adapters
+from deixis.training.running.adapters import add_adapters, merge_adapters, rest_idle
 
 
 @pytest.fixture
@@ -42,3 +42,33 @@ def test_adapters_begin_as_no_change_and_merged_are_what_they_were(decoder):
 def test_a_name_that_no_layer_has_is_refused(decoder):
     with pytest.raises(ConfigError, match=r"adapters: expected names .* got w_proj"):
         add_adapters(decoder, targets=("q_proj", "w_proj"))
+
+
+def adapters_of(decoder):
+    return {n: w for n, w in decoder.named_parameters() if "lora_" in n}
+
+
+def test_adapters_that_do_nothing_rest_until_they_learn_or_change_something(decoder):
+    ids = torch.arange(7)[None]
+    add_adapters(decoder, rank=3, dropout=0.0)
+    layers, calls = 4, []
+    for name, part in decoder.named_modules():
+        if name.endswith("lora_A.default"):
+            part.register_forward_hook(lambda *_: calls.append(1))
+    assert rest_idle(decoder) == 0  # they learn
+    for weight in adapters_of(decoder).values():
+        weight.requires_grad_(False)
+    assert rest_idle(decoder) == layers
+    before = decoder(ids).last_hidden_state
+    assert not calls
+    with torch.no_grad():
+        decoder.layers[1].self_attn.v_proj.lora_B["default"].weight.fill_(0.2)
+    assert rest_idle(decoder) == layers - 1
+    assert not any(weight.requires_grad for weight in adapters_of(decoder).values())
+    assert not torch.allclose(decoder(ids).last_hidden_state, before)
+    assert len(calls) == 1
+    for weight in adapters_of(decoder).values():
+        weight.requires_grad_(True)
+    assert rest_idle(decoder) == 0
+    decoder(ids).last_hidden_state.sum().backward()
+    assert all(w.grad is not None for w in adapters_of(decoder).values())

@@ -21,8 +21,9 @@ from deixis.scenes.world import WorldKey
 from deixis.training.running.beginning import is_of, make_config
 from deixis.training.running.optimizing import freeze
 from deixis.training.running.trainer import train, workshop_of
+from deixis.training.unipixel.unipixel_bases import BasesObjective, Teaching
 from deixis.training.unipixel.unipixel_recipe import add_published_adapters, published_parts
-from deixis.training.unipixel.unipixel_stages import BasesObjective, Teaching, UniPixelObjective
+from deixis.training.unipixel.unipixel_stages import Speaking, UniPixelObjective
 from deixis.training.unipixel.unipixel_workshop import unipixel_workshop
 
 pytest.importorskip("peft")
@@ -82,7 +83,7 @@ def test_the_recipe_has_eight_million_weights_and_its_stages_their_published_par
         model.teaching = Teaching(config)
     see, speak, *published = run.stages
     assert {name.split(".")[0] for name in freeze(model, see.train)} == {
-        *("vision", "tracker", "teaching")
+        *("vision", "merge", "regions", "tracker", "teaching")
     }
     everything = freeze(model, speak.train)
     rest = {n for n, _ in model.named_parameters() if "lora" not in n and "teaching" not in n}
@@ -90,7 +91,7 @@ def test_the_recipe_has_eight_million_weights_and_its_stages_their_published_par
     assert [stage.name for stage in published] == ["pointing", "drawing", "whole"]
     for stage in published:
         assert stage.objective == stage.name
-        theirs = freeze(model, published_parts(stage.name, tied=False))
+        theirs = freeze(model, published_parts(stage.name, tied=config.tie_word_embeddings))
         assert freeze(model, stage.train) == theirs
     assert {"clip", "pixelqa", "region"} <= {s.task for one in run.stages for s in one.data}
     assert set(published[-1].judge.tasks) >= {"clip", "pixelqa"}
@@ -185,7 +186,10 @@ def test_bases_are_taught_to_both_encoders_and_to_follow_and_nothing_else():
     model.teaching = Teaching(model.config)
     objective = BasesObjective(processor)
     batch = objective.collate(scenes_of("refer", "clip"))
-    assert len(batch.canvas) == len(batch.grids) == sum(batch.lengths) == 5
+    assert len(batch.canvas) == sum(batch.lengths) == 5
+    assert batch.grids[:, 0].tolist() == [1, 2]  # a picture; two pairs of frames
+    assert batch.objects == tuple(one.shape[1] for one in batch.masks)
+    assert len(batch.asks) == sum(batch.objects)
     assert [tuple(one.shape[:2]) for one in batch.masks] == list(
         zip(batch.lengths, batch.objects, strict=True)
     )
@@ -193,7 +197,30 @@ def test_bases_are_taught_to_both_encoders_and_to_follow_and_nothing_else():
     assert set(first) == set(objective.weights)
     assert all(last[name] < first[name] for name in objective.weights)
     reached = {n.split(".")[0] for n, p in model.named_parameters() if p.grad is not None}
-    assert reached == {"vision", "tracker", "teaching"}
+    assert reached == {"vision", "tracker", "teaching", "merge", "regions", "language"}
+    tables = {n for n, p in model.named_parameters() if p.grad is not None and "language" in n}
+    assert tables == {"language.embed_tokens.weight"}  # of the decoder only its table of words
+
+
+def test_what_clips_ask_together_is_what_they_ask_alone():
+    model, processor = small_model(1)
+    model.teaching = Teaching(model.config)
+    objective, scenes = BasesObjective(processor), scenes_of("clip", "refer", "pixelqa", "many")
+    with torch.no_grad():
+        together = objective.collate(scenes)
+        alone = [objective.collate([scene]) for scene in scenes]
+        masks = [objective(model.train(), one)["masks"] * sum(one.lengths) for one in alone]
+        whole = objective(model, together)["masks"] * sum(together.lengths)
+    # Objects of one length are averaged over all clips together, hence weigh alike.
+    objects = [one.objects[0] for one in alone]
+    singles = [(m, n) for m, n, one in zip(masks, objects, alone, strict=True)
+               if one.lengths[0] == 1]  # fmt: skip
+    clips = [(m, n) for m, n, one in zip(masks, objects, alone, strict=True) if one.lengths[0] > 1]
+    wanted = sum(
+        len(some) * sum(m * n for m, n in some) / sum(n for _, n in some)
+        for some in (singles, clips)
+    )
+    assert whole.item() == pytest.approx(wanted.item(), rel=1e-3)
 
 
 def test_the_cells_of_patches_stand_where_their_pixels_are():
@@ -209,6 +236,31 @@ def test_the_cells_of_patches_stand_where_their_pixels_are():
         other = teaching.of_patches(changed, (4, 6))["category"]
     assert plain.shape[2:] == (4, 6)
     assert torch.nonzero((plain != other).any(1)[0]).tolist() == [[3, 2]]
+
+
+def test_reading_begins_with_what_every_seg_asks():
+    model, processor = small_model(1)
+    objective = Speaking(processor)
+    batch = objective.collate(scenes_of("clip", "refer"))
+    assert len(batch.asks) == sum(masks.shape[1] for masks in batch.lessons.truth.masks)
+    first, last = fall(objective, batch, model, 12, 5e-3)
+    assert set(first) == {"text", "masks", "asks"}
+    assert all(last[name] < 0.9 * first[name] for name in first), last
+    objective.weights = {**objective.weights, "telling": 1.0}
+    with torch.no_grad():
+        plain = UniPixelObjective(processor).parts(model, batch.lessons)
+        assert objective(model, batch)["text"].item() == pytest.approx(plain["text"].item())
+
+
+def test_of_few_frames_that_are_drawn_the_first_is_where_it_shows(folder):
+    _, processor = small_model(1)
+    objective = Speaking(processor)
+    for index in range(4):
+        key = WorldKey(split="train", task="clip", seed=4, index=index)
+        (lesson,) = objective.written([make_scene(key, questions=2)])
+        assert len(lesson.clip) <= objective.lessons.drawn
+        if len(lesson.asked) == lesson.masks.shape[1] and lesson.asked:
+            assert lesson.masks[0].flatten(1).any(1).any()  # one of them at least
 
 
 def test_lessons_are_learned():

@@ -335,6 +335,7 @@ def unipixel_scenes() -> UniPixelConfig:
 
     Read are 8 frames of 8 x 8 cells each; masks have 32 x 32 cells. Of the published system's
     habits those stay away that its weights alone ask for: <mem> tokens are pooled under the mask.
+    Words that are written are those that are read, as in the released 3B.
     """
     return UniPixelConfig(
         text_config={
@@ -364,6 +365,7 @@ def unipixel_scenes() -> UniPixelConfig:
         least_cells=64,
         most_answer=96,
         aligned_pooling=True,
+        tie_word_embeddings=True,
     )
 
 

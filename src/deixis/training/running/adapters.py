@@ -40,6 +40,34 @@ def add_adapters(
     module.train(module.training)  # new parts begin in training, whatever the rest is in
 
 
+def rest_idle(module: nn.Module) -> int:
+    """Let adapters rest that do not learn and change nothing yet, and wake all others.
+
+    Returns:
+        How many rest: they cost nothing meanwhile.
+
+    Raises:
+        MissingExtra: peft is not installed.
+    """
+    require("peft", extra="train")
+    from peft.tuners.lora import LoraLayer
+
+    rest = 0
+    for part in module.modules():
+        if not isinstance(part, LoraLayer):
+            continue
+        own = {n: w for n, w in part.named_parameters() if ".lora_" in f".{n}"}
+        learns = {name: weight.requires_grad for name, weight in own.items()}
+        changes = any(bool(w.any()) for name, w in own.items() if "lora_B" in name)
+        idle = not changes and not any(learns.values())
+        if part.disable_adapters is not idle:
+            part.enable_adapters(not idle)
+            for name, weight in own.items():  # peft lets what it wakes learn
+                weight.requires_grad_(learns[name])
+        rest += idle
+    return rest
+
+
 def merged_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Return the tensors of a module as if its adapters were merged; the module stays as it is.
 

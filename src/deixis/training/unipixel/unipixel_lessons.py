@@ -30,7 +30,6 @@ from deixis.training.unipixel.unipixel_rows import Exchange, Lesson, Plan, answe
 HANDLE = re.compile(r"\[(\d+)\]")
 NAMING = ("What is {it}?", "Describe {it}.", "Name {it}.")
 FINDING = ("What is {it}?", "Where is {it}?", "Outline {it}.", "Show {it}.")
-ONWARD = 0.5  # share of the questions in words that are drawn from where something shows first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,8 +123,9 @@ class Teacher:
             self._add(plan, Exchange(turn=turn, targets=tuple(targets)))
         targets = [target for turn in plan.turns for target in turn.targets]
         firsts = [min(set(t.masks) & set(plan.read), default=0) for t in targets]
-        if firsts and random.random() < ONWARD:
+        if firsts and random.random() < self.lessons.onward:
             plan.drawn = [one for one in plan.read if one >= min(firsts)]
+        plan.drawn = self._few(plan.drawn or plan.read, random)
         return plan
 
     def find(self, samples: Sequence[Sample], random: Random) -> Plan | None:
@@ -151,6 +151,7 @@ class Teacher:
         start = plan.read.index(sparse[0].image)
         ways = [plan.read[start:], plan.read[start::-1]]
         plan.drawn = random.choice([way for way in ways if len(way) > 1] or ways)
+        plan.drawn = self._few(plan.drawn, random)
         return plan
 
     def tell(self, samples: Sequence[Sample], random: Random) -> Plan | None:
@@ -186,6 +187,14 @@ class Teacher:
         keep = {p.image for sample in samples for p in pointing(sample)[0]}
         read = sample_in_buckets(len(images), self.frames, random)
         return Plan(images=images, read=with_kept(read, sorted(keep)[: len(read)]))
+
+    def _few(self, frames: list[int], random: Random) -> list[int]:
+        """Return the frames that are drawn: the first, and others by chance, in their order."""
+        most = self.lessons.drawn or len(frames)
+        if len(frames) <= most:
+            return frames
+        others = sorted(random.sample(range(1, len(frames)), most - 1))
+        return [frames[0], *(frames[place] for place in others)]
 
     def _add(self, plan: Plan, new: Exchange) -> bool:
         """Add a turn if there is room for it and its prompts are on frames that are read."""

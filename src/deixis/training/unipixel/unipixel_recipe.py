@@ -56,7 +56,9 @@ class Lessons:
         boxes: share of the prompts that are boxes; the others are points.
         box_noise: at each edge, as a share of its side, and in pixels at most.
         one_frame: share of the regions in clips that keep one of their frames only.
+        onward: share of the questions in words that are drawn from where something shows first.
         frames: of a clip that are read. objects: of a sample that are learned at most.
+        drawn: frames of a clip that are drawn at most; all that are read if not given.
         turns, positions, words: of a sample at most.
     """
 
@@ -64,7 +66,9 @@ class Lessons:
     boxes: float = 0.5
     box_noise: tuple[float, int] = (0.1, 20)
     one_frame: float = 0.5
+    onward: float = 0.5
     frames: int = 8
+    drawn: int | None = None
     objects: int = 5
     turns: int = 3
     positions: int = 40960

@@ -30,7 +30,11 @@ from deixis.structures.prompts import Box, Point
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lesson:
-    """One sample as it is read: see ``UniPixelBatch``, of which it is a row."""
+    """One sample as it is read: see ``UniPixelBatch``, of which it is a row.
+
+    Attributes:
+        asked: for each target its phrase, and the point or box that it was pointed at with.
+    """
 
     ids: list[int]
     labels: list[int]
@@ -41,6 +45,7 @@ class Lesson:
     prompts: RefPrompts
     touched: Tensor | None
     masks: Tensor
+    asked: tuple[tuple[str, Point | Box | None], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +55,16 @@ class Exchange:
     turn: Turn
     prompts: tuple[Point | Box, ...] = ()
     targets: tuple[Target, ...] = ()
+
+    @property
+    def asked(self) -> list[tuple[str, Point | Box | None]]:
+        """Each target's phrase, and the first point or box that shows it, where one does."""
+        first: dict[int | None, Point | Box] = {}
+        for prompt in self.prompts:
+            first.setdefault(prompt.object_id, prompt)
+        shown = [*first.values()] if first else [None] * len(self.targets)
+        pairs = zip(self.targets, shown, strict=False)  # what is told in words has no targets
+        return [(target.phrase, prompt) for target, prompt in pairs]
 
 
 @dataclass(kw_only=True)
@@ -102,6 +117,7 @@ def written(plan: Plan, processor: UniPixelProcessor, most: int) -> Lesson:
         prompts=processor.prompts(prompts, images, view),
         touched=touched,
         masks=true_masks(targets, drawn, frames[0].size, side),
+        asked=tuple(one for turn in kept for one in turn.asked),
     )
 
 

@@ -1,38 +1,29 @@
-"""What UniPixel's stages on our scenes minimise: bases that others bring along, then lessons.
+"""What UniPixel's stages on our scenes minimise: lessons, after bases that others bring along.
 
-The published system begins with a trained Qwen2.5-VL and a trained SAM 2.1. ``BasesObjective``
-stands in for both: it teaches what every patch and cell shows, and SAM to draw what a point or a
-box asks for and to follow it.
+The published system begins with a trained Qwen2.5-VL and a trained SAM 2.1. A named stage 0 stands
+in for both: ``BasesObjective`` for what sees and draws, ``Speaking`` for what reads and writes.
 
-Shapes: F frames, H W pixels, P merged cells of all frames, E their width, h w cells, S side of
-SAM's canvas, O objects, T frames of a clip.
+Shapes: B rows, N tokens, M targets, K hidden tokens, C width of SAM.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
-from deixis.decoding.promptable import FrameFeatures
 from deixis.errors import DataError
-from deixis.models.configs.deixis_config import scene_words
-from deixis.models.configs.unipixel_config import UniPixelConfig
-from deixis.nn.candidates import candidate_losses
-from deixis.nn.cells import cell_cross_entropy, read_cells
-from deixis.processing.batch import moved
+from deixis.nn.precision import exactly
 from deixis.processing.batches.unipixel_batch import UniPixelBatch
-from deixis.processing.frames.unipixel_frames import sam_frames, sam_masks, sample_in_buckets
-from deixis.processing.unipixel import UniPixelProcessor, canvas_corners
-from deixis.scenes.questions import Scene
-from deixis.structures.images import ImageSet
-from deixis.structures.masks import Mask
-from deixis.structures.prompts import Box
-from deixis.training.objective import DenseObjective, pixel_labels
-from deixis.training.unipixel.unipixel_lessons import Teacher, point_at
+from deixis.processing.unipixel import UniPixelProcessor
+from deixis.processing.words.unipixel_text import IGNORED
+from deixis.training.running.adapters import rest_idle
+from deixis.training.unipixel.unipixel_bases import BasesObjective
+from deixis.training.unipixel.unipixel_lessons import Teacher
+from deixis.training.unipixel.unipixel_meanings import NOTHING, WORDS, Asks, Meanings, said_of
 from deixis.training.unipixel.unipixel_objective import unipixel_losses
 from deixis.training.unipixel.unipixel_recipe import (
     EVERYTHING,
@@ -40,12 +31,7 @@ from deixis.training.unipixel.unipixel_recipe import (
     Lessons,
     check_published_parts,
 )
-from deixis.training.unipixel.unipixel_rows import collate
-
-WORDS: Mapping[str, int] = {kind: len(names) for kind, names in scene_words().items()}
-FRAMES, OBJECTS = 4, 3  # of a clip that SAM learns to follow, and of its things
-LEAST = 30  # pixels of a thing that is pointed at
-
+from deixis.training.unipixel.unipixel_rows import Lesson, collate
 
 # -- lessons -------------------------------------------------------------------------------------
 
@@ -59,6 +45,11 @@ class UniPixelObjective:
         self.processor = processor
         self.teacher = Teacher(processor, self.lessons)
         self.weights: Mapping[str, float] = {"text": 1.0, "masks": 1.0}
+        self.begun = False
+
+    def begin(self, model: Any) -> None:
+        """Look over a model before its first step: adapters that do nothing yet may rest."""
+        rest_idle(model)
 
     def collate(self, scenes: Sequence[Any]) -> UniPixelBatch:
         """Write a lesson about each scene that these lessons can be about.
@@ -66,6 +57,10 @@ class UniPixelObjective:
         Raises:
             DataError: a scene of several images, or none that can be asked about.
         """
+        return collate(self.written(scenes), self.processor)
+
+    def written(self, scenes: Sequence[Any]) -> list[Lesson]:
+        """Return the lessons about some scenes; see ``collate``."""
         lessons = []
         for scene in scenes:
             first = scene.samples[0]
@@ -78,9 +73,21 @@ class UniPixelObjective:
                 f"{', '.join(self.lessons.ways)} in every batch, got none. "
                 f"Name other tasks, or raise batch."
             )
-        return collate(lessons, self.processor)
+        return lessons
 
-    def __call__(self, model: Any, batch: UniPixelBatch) -> dict[str, Tensor]:
+    def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        """Return the parts of the loss.
+
+        Raises:
+            ConfigError: see ``begin``.
+        """
+        if not self.begun:
+            self.begin(model)
+            self.begun = True
+        return self.parts(model, batch)
+
+    def parts(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        """Return the parts of the loss of a batch, weighted."""
         losses = unipixel_losses(model(batch), batch)
         parts = {"text": losses.text, "masks": losses.total - losses.text}
         return {name: part * self.weights[name] for name, part in parts.items()}
@@ -91,20 +98,14 @@ class PublishedObjective(UniPixelObjective):
 
     stage: str
 
-    def __init__(self, processor: UniPixelProcessor) -> None:
-        super().__init__(processor)
-        self.checked = False
-
-    def __call__(self, model: Any, batch: UniPixelBatch) -> dict[str, Tensor]:
-        """Return the parts of the loss.
+    def begin(self, model: Any) -> None:
+        """Check what learns.
 
         Raises:
             ConfigError: other parameters learn than those of the published stage.
         """
-        if not self.checked:
-            check_published_parts(model, self.stage)
-            self.checked = True
-        return super().__call__(model, batch)
+        check_published_parts(model, self.stage)
+        super().begin(model)
 
 
 class Pointing(PublishedObjective):
@@ -125,167 +126,103 @@ class Whole(PublishedObjective):
     stage, lessons = "whole", STAGES["whole"].lessons
 
 
-# -- bases ---------------------------------------------------------------------------------------
+# -- stage 0 -------------------------------------------------------------------------------------
 
 
-class Teaching(nn.Module):
-    """Says of every patch of Qwen's encoder and every cell of SAM's which words they show."""
-
-    def __init__(self, config: UniPixelConfig) -> None:
-        super().__init__()
-        vision: Any = config.vision_config
-        self.sizes = [1 + count for count in WORDS.values()]
-        self.side = int(vision.spatial_merge_size)
-        self.patches = nn.Linear(vision.hidden_size, sum(self.sizes))
-        self.coarse = nn.Conv2d(config.sam_width, sum(self.sizes), 1)
-        self.fine = nn.Conv2d(config.sam_width // 8, sum(self.sizes), 1)
-
-    def of_patches(self, features: Tensor, grid: tuple[int, int]) -> dict[str, Tensor]:
-        """Return logits (F, C, h, w) by kind of merged cells (P, E); grid: (h, w) of patches."""
-        cells = (-1, grid[0] // self.side, grid[1] // self.side)
-        each = self.patches(features.unflatten(1, (self.side**2, -1)))  # (P, s * s, C)
-        each = each.unflatten(1, (self.side, self.side)).unflatten(0, cells)
-        maps = each.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)  # (F, C, h, w)
-        return dict(zip(WORDS, maps.split(self.sizes, 1), strict=True))
-
-    def of_cells(self, seen: FrameFeatures) -> list[dict[str, Tensor]]:
-        """Return logits (F, C, h, w) by kind of SAM's coarse and of its fine features."""
-        maps = self.coarse(seen.coarse), self.fine(seen.fine)
-        return [dict(zip(WORDS, each.split(self.sizes, 1), strict=True)) for each in maps]
+BEGINNING = Lessons(  # many questions about each clip, few of its frames drawn
+    ways={"draw": 3, "tell": 4, "find": 2.5, "name": 0.5},
+    onward=1.0, drawn=4, objects=6, turns=6, words=400,
+)  # fmt: skip
+TELLING = ("yes", "no", "left", "right", "up", "down", *map(str, range(7)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bases:
-    """Frames of several clips, what their pixels show, and what is pointed at in each.
+class Beginning:
+    """Lessons, and what each of their targets asks of SAM."""
 
-    Attributes:
-        patches: of all frames; grids: (F, 3) their patches (1, h, w).
-        canvas: (F, 3, S, S) as SAM reads them; lengths: frames of each clip.
-        words: kind -> (F, H, W) 1 + index of the word, 0 for none.
-        coords: (O, 2, 2) on SAM's canvas, on the first frame of a clip; is_box: (O,).
-        objects: how many of them each clip has.
-        masks: for each clip (T, O, S, S) bool.
+    lessons: UniPixelBatch
+    asks: Asks
+
+    def to(self, device: torch.device | str) -> "Beginning":
+        """Return all of it on a device."""
+        return Beginning(lessons=self.lessons.to(device), asks=self.asks.to(device))
+
+
+def _coarser(lessons: UniPixelBatch) -> UniPixelBatch:
+    """Return lessons whose masks have half as many rows and columns: enough to begin with."""
+    assert lessons.truth is not None
+    masks = tuple(one[..., ::2, ::2] for one in lessons.truth.masks)
+    return replace(lessons, truth=replace(lessons.truth, masks=masks))
+
+
+class Speaking(UniPixelObjective):
+    """Teaches reading and writing from nothing, around bases that see and draw already.
+
+    Beside words and masks the hidden tokens of every <seg> learn what SAM was taught to
+    understand: "asks". Words that tell things apart weigh "telling" times as much as others.
     """
 
-    patches: Tensor
-    grids: Tensor
-    canvas: Tensor
-    lengths: tuple[int, ...]
-    words: Mapping[str, Tensor]
-    coords: Tensor
-    is_box: Tensor
-    objects: tuple[int, ...]
-    masks: tuple[Tensor, ...]
-
-    def to(self, device: torch.device | str) -> "Bases":
-        """Return all of it on a device."""
-        words = {kind: ids.to(device) for kind, ids in self.words.items()}
-        masks = tuple(one.to(device) for one in self.masks)
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return moved(Bases(**values | {"words": words, "masks": masks}), device)
-
-
-class BasesObjective:
-    """Teaches both encoders the words of every cell, and SAM to draw and to follow."""
+    lessons = BEGINNING
 
     def __init__(self, processor: UniPixelProcessor) -> None:
-        self.processor = processor
-        self.side = int(processor.config.sam_config.image_size)
-        shares = {kind: DenseObjective.weights[kind] for kind in WORDS}
-        self.weights: Mapping[str, float] = {
-            **{f"qwen_{kind}": share for kind, share in shares.items()},
-            **{f"sam_{kind}": share for kind, share in shares.items()},
-            "masks": 0.2,
-        }
+        super().__init__(processor)
+        self.weights = {"text": 1.0, "masks": 0.1, "asks": 5.0, "telling": 3.0}
+        self.meanings = Meanings(processor.config.sam_width)
+        known = [*(word for words in WORDS.values() for word in words), *TELLING]
+        encode = processor.vocabulary.encode
+        self.telling = torch.zeros(processor.config.text_config.vocab_size, dtype=torch.bool)
+        self.telling[[token for word in known for token in encode(f" {word}")]] = True
 
-    def collate(self, scenes: Sequence[Scene]) -> Bases:
-        """Turn renderings into pixels and labels; all frames have one size."""
-        clips = [self._clip(scene) for scene in scenes]
-        rows = [row for clip in clips for row in clip["labels"]]
-        pixels = [row["pixels"] for row in rows]
-        views = [
-            self.processor.view_of(ImageSet.pictures([frame]), [0])
-            for clip in clips
-            for frame in clip["frames"]
+    def collate(self, scenes: Sequence[Any]) -> Beginning:  # type: ignore[override]
+        """Write lessons as for every stage, and note what each target asks.
+
+        Raises:
+            DataError: as ``UniPixelObjective.collate``.
+        """
+        lessons = self.written(scenes)
+        asked = [
+            ((prompt, NOTHING) if prompt else (None, said_of(phrase)), lesson.size)
+            for lesson in lessons
+            for phrase, prompt in lesson.asked
         ]
-        return Bases(
-            patches=torch.cat([view.patches for view in views]),
-            grids=torch.tensor([view.grid for view in views]),
-            canvas=torch.cat([sam_frames(one[None], self.side) for one in pixels]),
-            lengths=tuple(len(clip["frames"]) for clip in clips),
-            words={k: torch.from_numpy(np.stack([row[k] for row in rows])) for k in WORDS},
-            coords=torch.cat([clip["coords"] for clip in clips]),
-            is_box=torch.cat([clip["is_box"] for clip in clips]),
-            objects=tuple(len(clip["coords"]) for clip in clips),
-            masks=tuple(clip["masks"] for clip in clips),
-        )
+        side = int(self.processor.config.sam_config.image_size)
+        asks = Asks.of([one for one, _ in asked], [size for _, size in asked], side)
+        return Beginning(lessons=collate(lessons, self.processor), asks=asks)
 
-    def _clip(self, scene: Scene) -> dict[str, Any]:
-        """Return some frames of a scene, and what is pointed at on the first of them."""
-        images = scene.samples[0].images
-        random = Random(f"{scene.samples[0].id}/bases")
-        moments = list(range(len(images)))
-        if images.is_clip(0):
-            moments = sample_in_buckets(len(images), FRAMES, random)
-        else:
-            moments = [random.choice(moments)]
-        things = [scene.renderings[one].things for one in moments]
-        ids, counts = np.unique(things[0], return_counts=True)
-        clear = [int(i) for i, n in zip(ids, counts, strict=True) if i and n >= LEAST]
-        chosen = random.sample(clear, min(OBJECTS, len(clear)))
-        prompts = [
-            point_at(Mask(things[0] == one), 0, one, EVERYTHING, random) for one in chosen
-        ]
-        shown = np.stack([[map_ == one for one in chosen] for map_ in things]) if chosen else None
-        size = images[moments[0]].size
-        corners = [canvas_corners(prompt, size, self.side) for prompt in prompts]
-        return {
-            "frames": [images[one] for one in moments],
-            "labels": [
-                pixel_labels(scene.world.views[one], scene.renderings[one]) for one in moments
-            ],
-            "coords": torch.tensor(corners).reshape(-1, 2, 2),
-            "is_box": torch.tensor([isinstance(p, Box) for p in prompts], dtype=torch.bool),
-            "masks": torch.zeros(len(moments), 0, self.side, self.side, dtype=torch.bool)
-            if shown is None
-            else sam_masks(torch.from_numpy(shown), self.side),
+    def parts(self, model: Any, batch: Beginning) -> dict[str, Tensor]:
+        """Return the parts of the loss of a batch, weighted."""
+        lessons, asks = batch.lessons, batch.asks
+        hidden = model.read(model.see(lessons))
+        slots = model.slots(hidden, lessons.tokens)
+        with exactly(hidden.device):  # what draws is small: a short type costs more than it saves
+            output = model.point(replace(slots, hidden=slots.hidden.float()), lessons)
+        output = replace(output, text_logits=model.speak(hidden))
+        losses = unipixel_losses(output, _coarser(lessons))
+        wanted = self.meanings.tokens(model, asks).detach()
+        off = (slots.hidden.float() - wanted.float()).square().mean((1, 2))
+        parts = {
+            "text": self._text(output.text_logits, lessons),
+            "masks": losses.total - losses.text,
+            "asks": (off * asks.known).sum() / asks.known.sum().clamp(min=1),
         }
-
-    def __call__(self, model: Any, batch: Bases) -> dict[str, Tensor]:
-        features = model.vision(batch.patches, grid_thw=batch.grids).pooler_output
-        seen = model.tracker.sam.look(batch.canvas)
-        height, width = batch.grids[0, 1:].tolist()
-        qwen = [model.teaching.of_patches(features, (height, width))]
-        parts = {}
-        for eye, maps in (("qwen", qwen), ("sam", model.teaching.of_cells(seen))):
-            for kind, ids in batch.words.items():
-                losses = [
-                    cell_cross_entropy(one[kind], read_cells(ids, tuple(one[kind].shape[2:])))
-                    for one in maps
-                ]
-                parts[f"{eye}_{kind}"] = torch.stack(losses).mean()
-        parts["masks"] = self._masks(model, batch, seen)
         return {name: part * self.weights[name] for name, part in parts.items()}
 
-    def _masks(self, model: Any, batch: Bases, seen: FrameFeatures) -> Tensor:
-        """Return the mean loss of a frame, of what points and boxes ask for and follow."""
-        codes = model.tracker.sam.prompts.points(
-            batch.coords, model.prompting.labels(batch.is_box)
-        )
-        asked = codes[:, : model.config.hidden_tokens].split(batch.objects)
-        losses, first = [seen.coarse.sum() * 0], 0
-        for hidden, length, truth in zip(asked, batch.lengths, batch.masks, strict=True):
-            frames = [seen[index : index + 1] for index in range(first, first + length)]
-            first += length
-            losses += [
-                candidate_losses(d.candidates, d.candidate_scores, d.presence_logits, true).total
-                for d, true in zip(model.follow(hidden, frames, length), truth, strict=False)
-            ]
-        return torch.stack(losses).sum() / max(1, len(losses) - 1)
+    def _text(self, logits: Tensor, lessons: UniPixelBatch) -> Tensor:
+        """Return the cross-entropy of what is learned; words that tell things apart weigh more."""
+        assert lessons.truth is not None
+        labels = lessons.truth.labels[:, 1:]
+        telling = self.telling.to(labels.device)[labels.clamp(min=0)]
+        weight = (labels != IGNORED) * torch.where(telling, self.weights["telling"], 1.0)
+        losses = F.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), labels.flatten(), reduction="none",
+            ignore_index=IGNORED,
+        )  # fmt: skip
+        return (losses * weight.flatten()).sum() / weight.sum()
 
 
 OBJECTIVES: dict[str, Any] = {
     "bases": BasesObjective,
+    "speaking": Speaking,
     "unipixel": UniPixelObjective,
     "pointing": Pointing,
     "drawing": Drawing,

@@ -16,9 +16,11 @@ from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import merged_tensors
 from deixis.training.running.beginning import begin
 from deixis.training.running.feeding import Processor, Workshop
+from deixis.training.unipixel.unipixel_bases import Teaching
 from deixis.training.unipixel.unipixel_lessons import FINDING, NAMING
+from deixis.training.unipixel.unipixel_meanings import WORDS
 from deixis.training.unipixel.unipixel_recipe import add_published_adapters, take_over_whole
-from deixis.training.unipixel.unipixel_stages import OBJECTIVES, Teaching
+from deixis.training.unipixel.unipixel_stages import OBJECTIVES
 
 TASKS = ("refer", "many", "absent", "region", "clip", "pixelqa")  # one picture or clip each
 READ_SCENES, READ_QUESTIONS = {"clip": 50, "pixelqa": 50}, 6  # worlds whose words are read
@@ -51,6 +53,8 @@ def build_model(run: TrainRun, folder: Path) -> tuple[UniPixelModel, Processor]:
     model, processor = begin(
         run, folder / "last", "unipixel", PRESETS, texts, take=take_over_whole
     )
+    if not Path(run.model).is_dir() and run.start is None:  # from nothing: see the recipe
+        model.prompting.codes.load_state_dict(model.tracker.sam.prompts.state_dict())
     add_published_adapters(model)
     config: Any = model.config
     model.teaching = Teaching(config)
@@ -74,6 +78,7 @@ def texts(config: UniPixelConfig) -> Iterator[str]:
     shown = {number: [True] * pairs for number in (1, 2, 3)}
     asked = [one.format(it="[1]") for one in (*NAMING, *FINDING)]
     fixed = [region_prefix(shown, frames), region_prefix({1: [True]}, 1), prefilled((1, 2, 3))]
+    fixed += [f"The {' '.join(words)}." for words in WORDS.values()]
     for _ in range(SHOWN_OFTEN):
         yield from (*fixed, *asked, *(localize(one) for one in asked))
     for task in TASKS:

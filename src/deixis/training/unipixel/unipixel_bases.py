@@ -1,0 +1,370 @@
+"""The bases that a UniPixel of our scenes begins with, in place of Qwen2.5-VL and SAM 2.1.
+
+Both encoders learn what every patch and cell shows. The language decoder's picture tokens and its
+<mem> tokens learn to resemble the words of what they show, in its own table of words. SAM learns to
+draw what points, boxes and words ask for, and to follow it.
+
+Shapes: F frames, V views (pairs of frames, or a frame alone), H W pixels, P merged cells of all
+views, E their width, D language width, h w cells, S side of SAM's canvas, O objects, T frames of a
+clip, R <mem> tokens, K hidden tokens, C width of SAM.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deixis.decoding.promptable import FrameFeatures
+from deixis.models.configs.deixis_config import scene_words
+from deixis.models.configs.unipixel_config import UniPixelConfig
+from deixis.nn.candidates import candidate_losses
+from deixis.nn.cells import cell_cross_entropy, read_cells
+from deixis.nn.precision import exactly
+from deixis.processing.batch import moved
+from deixis.processing.frames.unipixel_frames import sam_frames, sam_masks, sample_in_buckets
+from deixis.processing.unipixel import UniPixelProcessor
+from deixis.prompting.regions import pool_touched
+from deixis.scenes.questions import Scene
+from deixis.structures.masks import Mask
+from deixis.structures.prompts import Box, Point
+from deixis.training.objective import DenseObjective, pixel_labels
+from deixis.training.running.adapters import rest_idle
+from deixis.training.unipixel.unipixel_lessons import point_at
+from deixis.training.unipixel.unipixel_meanings import (
+    KINDS,
+    NOTHING,
+    WORDS,
+    Asks,
+    Meanings,
+    Said,
+)
+from deixis.training.unipixel.unipixel_recipe import EVERYTHING
+
+LABELS: Mapping[str, int] = {  # kind of word -> how many there are
+    kind: 1 + len(names) for kind, names in scene_words().items()
+}
+FRAMES, OBJECTS = 4, 4  # of a clip that SAM learns to follow, and of its things
+LEAST = 30  # pixels of a thing that is asked for
+SHARP = 16.0  # of the likeness between what is read and a word, as logits
+WAYS = {"prompt": 0.4, "words": 0.4, "both": 0.2}  # how SAM is asked for a thing
+ABSENT = 0.5  # share of the scenes in which it is asked for one that is not there
+FINE = 2  # pixels of SAM's canvas along a side of those in which masks are compared
+MASKS = 0.2  # weight of a frame's masks, whose published weights sum up to more than 100
+
+
+class Teaching(nn.Module):
+    """Says of every patch of Qwen's encoder and every cell of SAM's which words they show."""
+
+    def __init__(self, config: UniPixelConfig) -> None:
+        super().__init__()
+        vision: Any = config.vision_config
+        self.sizes = list(LABELS.values())
+        self.side = int(vision.spatial_merge_size)
+        self.patches = nn.Linear(vision.hidden_size, sum(self.sizes))
+        self.coarse = nn.Conv2d(config.sam_width, sum(self.sizes), 1)
+        self.fine = nn.Conv2d(config.sam_width // 8, sum(self.sizes), 1)
+
+    def of_patches(self, features: Tensor, grid: tuple[int, int]) -> dict[str, Tensor]:
+        """Return logits (V, n, h, w) by kind of merged cells (P, E); grid: (h, w) of patches."""
+        cells = (-1, grid[0] // self.side, grid[1] // self.side)
+        each = self.patches(features.unflatten(1, (self.side**2, -1)))  # (P, s * s, n)
+        each = each.unflatten(1, (self.side, self.side)).unflatten(0, cells)
+        maps = each.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)  # (V, n, h, w)
+        return dict(zip(LABELS, maps.split(self.sizes, 1), strict=True))
+
+    def of_cells(self, seen: FrameFeatures) -> list[dict[str, Tensor]]:
+        """Return logits (F, n, h, w) by kind of SAM's coarse and of its fine features."""
+        maps = self.coarse(seen.coarse), self.fine(seen.fine)
+        return [dict(zip(LABELS, each.split(self.sizes, 1), strict=True)) for each in maps]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bases:
+    """Frames of several clips, what their pixels show, and what is asked for in each.
+
+    Attributes:
+        patches: of all views; grids: for each clip its patches (t, h, w).
+        canvas: (F, 3, S, S) as SAM reads them; lengths: frames of each clip.
+        words: kind -> (F, H, W) 1 + index of the word, 0 for none.
+        asks: of all clips' objects.
+        objects: how many of them each clip has.
+        masks: for each clip (T, O, S / 2, S / 2) bool.
+        touched: for each clip (t, O, h, w) bool, the cells of its objects that are there.
+        named: for each clip (O, 3) their words by kind.
+    """
+
+    patches: Tensor
+    grids: Tensor
+    canvas: Tensor
+    lengths: tuple[int, ...]
+    words: Mapping[str, Tensor]
+    asks: Asks
+    objects: tuple[int, ...]
+    masks: tuple[Tensor, ...]
+    touched: tuple[Tensor, ...]
+    named: tuple[Tensor, ...]
+
+    def to(self, device: torch.device | str) -> "Bases":
+        """Return all of it on a device."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values["words"] = {kind: ids.to(device) for kind, ids in self.words.items()}
+        values["asks"] = self.asks.to(device)
+        for name in ("masks", "touched", "named"):
+            values[name] = tuple(one.to(device) for one in values[name])
+        return moved(Bases(**values), device)
+
+
+class BasesObjective:
+    """Teaches both encoders the words of every cell, and SAM to draw and to follow."""
+
+    def __init__(self, processor: UniPixelProcessor) -> None:
+        self.processor = processor
+        self.side = int(processor.config.sam_config.image_size)
+        self.meanings = Meanings(processor.config.sam_width)
+        self.begun = False
+        self.ids = {
+            kind: [processor.vocabulary.encode(f" {name}") for name in names]
+            for kind, names in WORDS.items()
+        }
+        shares = {kind: DenseObjective.weights[kind] for kind in LABELS}
+        self.weights: Mapping[str, float] = {
+            **{f"qwen_{kind}": share for kind, share in shares.items()},
+            **{f"sam_{kind}": share for kind, share in shares.items()},
+            **{f"read_{kind}": shares[kind] for kind in KINDS},
+            **{f"mem_{kind}": shares[kind] for kind in KINDS},
+            "masks": MASKS,
+        }
+
+    # -- what is shown ---------------------------------------------------------------------------
+
+    def collate(self, scenes: Sequence[Scene]) -> Bases:
+        """Turn renderings into pixels and labels; all frames have one size."""
+        clips = [self._clip(scene) for scene in scenes]
+        rows = [row for clip in clips for row in clip["labels"]]
+        return Bases(
+            patches=torch.cat([clip["view"].patches for clip in clips]),
+            grids=torch.tensor([clip["view"].grid for clip in clips]),
+            canvas=torch.cat([sam_frames(row["pixels"][None], self.side) for row in rows]),
+            lengths=tuple(len(clip["labels"]) for clip in clips),
+            words={k: torch.from_numpy(np.stack([row[k] for row in rows])) for k in LABELS},
+            asks=Asks.of(
+                [one for clip in clips for one in clip["asked"]],
+                [clip["size"] for clip in clips for _ in clip["asked"]],
+                self.side,
+            ),
+            objects=tuple(len(clip["asked"]) for clip in clips),
+            masks=tuple(clip["masks"] for clip in clips),
+            touched=tuple(clip["touched"] for clip in clips),
+            named=tuple(torch.tensor(clip["named"]).reshape(-1, len(KINDS)) for clip in clips),
+        )
+
+    def _clip(self, scene: Scene) -> dict[str, Any]:
+        """Return some frames of a scene, and what is asked for from the first of them on."""
+        images = scene.samples[0].images
+        random = Random(f"{scene.samples[0].id}/bases")
+        moments = [random.randrange(len(images))]
+        if images.is_clip(0):
+            moments = sample_in_buckets(len(images), FRAMES, random)
+        things = [scene.renderings[one].things for one in moments]
+        said = {  # thing -> its words
+            placed.thing.id: _said(placed.thing)
+            for one in moments
+            for placed in scene.world.views[one].placed
+        }
+        ids, counts = np.unique(things[0], return_counts=True)
+        clear = [int(i) for i, n in zip(ids, counts, strict=True) if i and n >= LEAST]
+        chosen = random.sample(clear, min(OBJECTS, len(clear)))
+        shown = {one: np.stack([ids == one for ids in things]) for one in chosen}
+        asked = [_asked(Mask(shown[one][0]), one, said, random) for one in chosen]
+        truth = [torch.from_numpy(shown[one]) for one in chosen]
+        view = self.processor.view_of(images, moments)
+        if random.random() < ABSENT:
+            asked.append((None, _absent(set(said.values()), random)))
+            truth.append(torch.zeros(len(moments), *images[moments[0]].size, dtype=torch.bool))
+        whole = torch.zeros(len(moments), 0, *images[moments[0]].size, dtype=torch.bool)
+        whole = torch.stack(truth, 1) if truth else whole
+        masks = {one: dict(zip(moments, map(Mask, shown[one]), strict=True)) for one in chosen}
+        return {
+            "view": view,
+            "size": images[moments[0]].size,
+            "labels": [
+                pixel_labels(scene.world.views[one], scene.renderings[one]) for one in moments
+            ],
+            "asked": asked,
+            "masks": sam_masks(whole, self.side // FINE)
+            if truth
+            else torch.zeros(len(moments), 0, self.side // FINE, self.side // FINE).bool(),
+            "touched": self.processor.regions(masks, images, view)
+            if chosen
+            else torch.zeros(view.grid[0], 0, *view.cells, dtype=torch.bool),
+            "named": [said[one] for one in chosen],
+        }
+
+    # -- what is learned -------------------------------------------------------------------------
+
+    def __call__(self, model: Any, batch: Bases) -> dict[str, Tensor]:
+        if not self.begun:
+            rest_idle(model)
+            self.begun = True
+        features = model.vision(batch.patches, grid_thw=batch.grids).pooler_output
+        with exactly(features.device):  # as what is drawn; see ``Speaking``
+            seen = model.tracker.sam.look(batch.canvas)
+        height, width = batch.grids[0, 1:].tolist()
+        grid = (height // model.teaching.side, width // model.teaching.side)
+        pairs = {kind: _paired(ids, batch.lengths) for kind, ids in batch.words.items()}
+        table = self._table(model)
+        read = {kind: _likeness(model.merge(features), table[kind]) for kind in KINDS}
+        maps = [
+            ("qwen", model.teaching.of_patches(features, (height, width)), pairs),
+            *(("sam", one, batch.words) for one in model.teaching.of_cells(seen)),
+            ("read", {k: _as_map(logits, grid) for k, logits in read.items()}, pairs),
+        ]
+        parts: dict[str, Tensor] = {}
+        for eye, logits, labels in maps:
+            for kind, own in logits.items():
+                loss = cell_cross_entropy(own, _read(labels[kind], tuple(own.shape[2:])))
+                parts[f"{eye}_{kind}"] = parts.get(f"{eye}_{kind}", 0) + loss / _times(eye)
+        parts |= self._regions(model, features, batch, table)
+        with exactly(features.device):
+            parts["masks"] = self._masks(model, batch, seen)
+        return {name: part * self.weights[name] for name, part in parts.items()}
+
+    def _table(self, model: Any) -> dict[str, Tensor]:
+        """Return, by kind, the directions (n, D) of words in the table of the language decoder."""
+        weight = model.language.embed_tokens.weight
+        rows = {
+            kind: torch.stack([weight[ids].mean(0) for ids in self.ids[kind]]) for kind in KINDS
+        }
+        return {kind: F.normalize(own.float(), dim=1) for kind, own in rows.items()}
+
+    def _regions(
+        self, model: Any, features: Tensor, batch: Bases, table: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return how well <mem> tokens resemble the words of their things."""
+        counts = (batch.grids.prod(1) // model.vision.spatial_merge_unit).tolist()
+        clips = list(zip(features.split(counts), batch.touched, batch.named, strict=True))
+        pooled = torch.cat([pool_touched(own, touched) for own, touched, _ in clips])
+        tokens = model.regions(pooled)
+        times = [touched.flatten(2).any(2).sum(0) for _, touched, _ in clips]
+        truth = torch.cat(
+            [own.repeat_interleave(t, 0) for (_, _, own), t in zip(clips, times, strict=True)]
+        )
+        if not len(truth):
+            return {f"mem_{kind}": tokens.sum() * 0 for kind in KINDS}
+        return {
+            f"mem_{kind}": F.cross_entropy(_likeness(tokens, table[kind]), truth[:, place])
+            for place, kind in enumerate(KINDS)
+        }
+
+    def _masks(self, model: Any, batch: Bases, seen: FrameFeatures) -> Tensor:
+        """Return the mean loss of a frame, of what is asked for and followed; clips of one length
+        are drawn together."""
+        hidden = self.meanings.tokens(model, batch.asks).split(batch.objects)
+        losses = [seen.coarse.sum() * 0]
+        for length, clips in _of_one_length(batch):
+            first = [sum(batch.lengths[:clip]) for clip in clips]
+            rows = torch.cat(
+                [torch.full((batch.objects[c],), f) for c, f in zip(clips, first, strict=True)]
+            ).to(seen.coarse.device)
+            frames = [seen[rows + step] for step in range(length)]
+            truth = torch.cat([batch.masks[clip] for clip in clips], 1)  # (T, O, S / 2, S / 2)
+            asked = torch.cat([hidden[clip] for clip in clips])
+            for drawn, true in zip(model.follow(asked, frames, length), truth, strict=False):
+                loss = candidate_losses(
+                    drawn.candidates, drawn.candidate_scores, drawn.presence_logits, true
+                )
+                losses.append(loss.total * len(clips))
+        return torch.stack(losses).sum() / max(1, sum(batch.lengths))
+
+
+def _said(thing: Any) -> Said:
+    """Return the words of a thing of a world."""
+    own = (thing.category, thing.colour, thing.pattern)
+    category, colour, pattern = (
+        1 + WORDS[kind].index(word) for kind, word in zip(KINDS, own, strict=True)
+    )
+    return category, colour, pattern
+
+
+def _asked(
+    mask: Mask, thing: int, said: Mapping[int, Said], random: Random
+) -> tuple[Point | Box | None, Said]:
+    """Ask for a thing with a prompt, with its words where they mean it alone, or with both."""
+    others = [words for one, words in said.items() if one != thing]
+    own = said[thing]
+    short: Said = (own[0], own[1], 0)
+    words = next(
+        (
+            some
+            for some in ((short, own) if random.random() < 0.7 else (own,))
+            if all(not _fits(some, other) for other in others)
+        ),
+        NOTHING,
+    )
+    way = random.choices(list(WAYS), list(WAYS.values()))[0] if any(words) else "prompt"
+    if way == "words":
+        return None, words
+    prompt = point_at(mask, 0, 1, EVERYTHING, random)
+    return prompt, words if way == "both" and isinstance(prompt, Point) else NOTHING
+
+
+def _fits(some: Said, whole: Said) -> bool:
+    """Tell whether words are true of a thing with these."""
+    return all(word in (0, own) for word, own in zip(some, whole, strict=True))
+
+
+def _absent(there: set[Said], random: Random) -> Said:
+    """Return words that are true of nothing that is there, near to what is if it can be."""
+    while True:
+        near = list(random.choice(sorted(there)))
+        place = random.randrange(2)
+        near[place] = 1 + random.randrange(len(WORDS[KINDS[place]]))
+        some: Said = (near[0], near[1], 0)
+        if not any(_fits(some, own) for own in there):
+            return some
+
+
+def _times(eye: str) -> int:
+    """Return how many maps of an encoder are taught."""
+    return 2 if eye == "sam" else 1
+
+
+def _paired(ids: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Return labels (V, 2, H, W) of pairs of frames, of (F, H, W); an odd last one is doubled."""
+    clips = [torch.cat([own, own[-1:]]) if len(own) % 2 else own for own in ids.split(lengths)]
+    return torch.cat([own.unflatten(0, (-1, 2)) for own in clips])
+
+
+def _read(ids: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return labels (V, P, h, w) at points of cells, of one frame (F, H, W) or of pairs."""
+    if ids.dim() == 3:
+        return read_cells(ids, grid)
+    return torch.cat([read_cells(ids[:, place], grid) for place in range(ids.shape[1])], 1)
+
+
+def _likeness(tokens: Tensor, words: Tensor) -> Tensor:
+    """Return logits (R, 1 + n) of words (n, D), the first of none, of tokens (R, D)."""
+    scores = SHARP * tokens.float() @ words.T
+    return torch.cat([scores.new_zeros(len(scores), 1), scores], 1)
+
+
+def _as_map(logits: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return (V, n, h, w) of logits (V * h * w, n)."""
+    return logits.unflatten(0, (-1, *grid)).permute(0, 3, 1, 2)
+
+
+def _of_one_length(batch: Bases) -> Iterator[tuple[int, list[int]]]:
+    """Yield lengths, and the clips that are so long and ask for anything."""
+    for length in sorted(set(batch.lengths)):
+        clips = [
+            clip
+            for clip, own in enumerate(batch.lengths)
+            if own == length and batch.objects[clip]
+        ]
+        if clips:
+            yield length, clips

@@ -125,6 +125,7 @@ class Replies:
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, Lock()
         self.rows: dict[int, dict[str, Any]] = {}
+        self.cost = 0.0  # of all that were kept, those in vain included
         whole = path.read_bytes() if path.exists() else b""
         kept = whole[: whole.rfind(b"\n") + 1]
         if len(kept) < len(whole):
@@ -132,7 +133,7 @@ class Replies:
         for number, line in enumerate(kept.splitlines(), start=1):
             try:
                 row = json.loads(line)
-                self.rows[row["set"]] = row
+                self._take(row)
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(
                     f"{path}:{number}: expected a reply in JSON, got {line[:40]!r}. Delete the "
@@ -147,6 +148,11 @@ class Replies:
                 file.write(json.dumps(row) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
+            self._take(row)
+
+    def _take(self, row: dict[str, Any]) -> None:
+        self.cost += float(row.get("cost", 0))
+        if row["text"]:  # without, it tells only what was paid in vain
             self.rows[row["set"]] = row
 
 
@@ -194,7 +200,7 @@ class EndpointAuthor:
             max_retries=0,
         )
         self._lock = Lock()
-        self._spent = sum(float(row.get("cost", 0)) for row in self.replies.rows.values())
+        self._spent = self.replies.cost
 
     @property
     def spent(self) -> float:
@@ -228,13 +234,14 @@ class EndpointAuthor:
             cost += paid
             if not problem:
                 break
-        if problem and not text:
+        row = {"set": number, "told": told, "text": text, "cost": cost, "problem": problem}
+        if cost or text:
+            self.replies.add(row)
+        if not text:
             raise DataError(
                 f"{self.endpoint.url}: expected a reply about set {number}, got {problem} "
                 f"{self.endpoint.attempts} times. Start again later: what was answered is kept."
             )
-        row = {"set": number, "told": told, "text": text, "cost": cost, "problem": problem}
-        self.replies.add(row)
         return row
 
     def _request(self, told: str) -> tuple[str, float, str]:

@@ -15,7 +15,7 @@ from typing import Any
 from deixis.config import expected_one_of
 from deixis.data.m4seg import Owners, open_m4seg, picture_path
 from deixis.errors import DataError
-from deixis.structures.files import write_whole
+from deixis.structures.files import whole_file, write_whole
 from deixis.structures.samples import Sample
 from deixis.structures.wire import sample_to_json, to_line
 from deixis.viz.overlay import card
@@ -98,7 +98,7 @@ def write_jsonl(root: Path, split: str, file: Path, out: Path) -> int:
         DataError: no records, or an image is missing.
     """
     data, owners = open_m4seg(root, split, file=file), Owners(root, split)
-    with out.open("w", encoding="utf-8") as lines:
+    with whole_file(out) as lines:
         for number, record in enumerate(data.records):
             names = [owners.file(record.source, image) for image in record.images]
             paths = [picture_path(root, record.source, name) for name in names]

@@ -1,8 +1,10 @@
 """Writes files so that nobody ever finds a half-written one."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from deixis.errors import DataError
 
@@ -25,3 +27,26 @@ def write_whole(path: Path | str, content: str | bytes) -> None:
             f"{path}: expected a place that can be written to, got: {error.strerror}. "
             f"Choose another folder, or make room."
         ) from error
+
+
+@contextmanager
+def whole_file(path: Path | str) -> Iterator[TextIO]:
+    """Lend a text file that is moved to its place at the end, or is gone if anything goes wrong.
+
+    Raises:
+        DataError: the folder is missing or not writable, or the disk is full.
+    """
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            yield file
+        draft.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: expected a place that can be written to, got: {error.strerror}. "
+            f"Choose another folder, or make room."
+        ) from error
+    finally:
+        with suppress(OSError):
+            draft.unlink()

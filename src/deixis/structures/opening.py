@@ -44,7 +44,8 @@ def open_images(sources: Source | Sequence[Source]) -> ImageSet:
     (H, W, 4), a PIL image, a ``Frame`` or an ``ImageSet``.
 
     Raises:
-        DataError: a source that is missing, broken, too large or of no known kind; none at all.
+        DataError: a source that is missing, broken, too large or of no known kind, by its number
+            where there are several; none at all.
         MissingExtra: a video without PyAV.
     """
     if isinstance(sources, str | bytes | os.PathLike | ImageSet | Frame | np.ndarray):
@@ -53,7 +54,9 @@ def open_images(sources: Source | Sequence[Source]) -> ImageSet:
         sources = [sources]
     if not sources:
         raise DataError("images: expected at least one, got none.")
-    return ImageSet.join([_open(source, image_name(i)) for i, source in enumerate(sources)])
+    if len(sources) == 1:
+        return _open(sources[0], image_name(0))
+    return ImageSet.join([_open_one_of(sources, index) for index in range(len(sources))])
 
 
 def open_frame(source: Source) -> Frame:
@@ -68,6 +71,17 @@ def open_frame(source: Source) -> Frame:
             f"{images[0].name}: expected a picture, got a clip of {len(images)} frames."
         )
     return images[0]
+
+
+def _open_one_of(sources: Sequence[Source], index: int) -> ImageSet:
+    """Open one of several; what is wrong with it is said with its number."""
+    name = image_name(index)
+    try:
+        return _open(sources[index], name)
+    except DataError as error:
+        if str(error).startswith(name):
+            raise
+        raise DataError(f"{name} of {len(sources)}: {error}") from error
 
 
 def _open(source: Source, name: str) -> ImageSet:

@@ -165,6 +165,18 @@ def test_only_nonsense_gives_no_drafts_and_is_not_asked_for_again(server, groups
     assert len(server.asked) == 2
 
 
+def test_what_was_paid_in_vain_counts_in_the_next_run_too(server, groups, tmp_path):
+    server.steps = ["empty"] * 2
+    stingy = endpoint(server, attempts=2)
+    with pytest.raises(DataError, match="got an empty reply 2 times"):
+        EndpointAuthor(stingy, tmp_path / "replies.jsonl").write(groups[0])
+    again = EndpointAuthor(stingy, tmp_path / "replies.jsonl")
+    assert again.spent == pytest.approx(2 * (1000 * 1 + 500 * 2) / 1e6)
+    assert again.write(groups[0]) == read_reply(by_rules(groups[0]))  # asked for once more
+    assert len(server.asked) == 3
+    assert again.spent == pytest.approx(3 * (1000 * 1 + 500 * 2) / 1e6)
+
+
 def test_a_refusal_stops_the_run_at_once(server, groups, tmp_path):
     server.steps = [401]
     author = EndpointAuthor(endpoint(server), tmp_path / "replies.jsonl")

@@ -7,9 +7,10 @@ import pytest
 from deixis.errors import ConfigError
 from deixis.evaluation.costing.bill import NAMED, QUESTION, STATIONS, TEXT
 from deixis.evaluation.costing.cost import count_operations
-from deixis.models.configs.pixellm_config import pixellm_7b
+from deixis.models.configs.pixellm_config import pixellm_7b, pixellm_tiny
 from deixis.models.configs.prima_config import prima_tiny
-from deixis.models.configs.unipixel_config import unipixel_3b
+from deixis.models.configs.unipixel_config import unipixel_3b, unipixel_tiny
+from deixis.models.deixis import deixis_tiny
 
 COUNT, TOKENS = 2, 5
 
@@ -115,8 +116,27 @@ def test_what_cannot_be_counted_is_said(name, images, tokens, message):
 
 def test_a_folder_of_another_family_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ConfigError, match='expected a model of "prima", got "bert"'):
+    with pytest.raises(ConfigError, match=r'expected a model of prima, .* got "bert"'):
         count_operations(str(tmp_path), 1, 1)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(ConfigError, match="expected JSON, got"):
+        count_operations(str(tmp_path), 1, 1)
+
+
+def test_folders_of_other_families_are_counted_as_their_presets_are(tmp_path):
+    deixis_tiny().save_pretrained(tmp_path / "ours")
+    names = (str(tmp_path / "ours"), "deixis_tiny")
+    by_folder, by_name = (count_operations(name, 1, 2) for name in names)
+    assert by_folder["stations"] == by_name["stations"]
+    config = pixellm_tiny()
+    config.save_pretrained(tmp_path / "small")
+    stations = count_operations(str(tmp_path / "small"), 2, 2)["stations"]
+    columns = TEXT + NAMED * 2 + 2 * config.image_grid**2
+    expected = llama(columns, 0, config.text_config)
+    assert stations["language_prefill"] * 1e12 == pytest.approx(expected, rel=1e-6)
+    unipixel_tiny().save_pretrained(tmp_path / "clips")
+    assert count_operations(str(tmp_path / "clips"), 1, 2)["total_tflops"] > 0
+    assert count_operations("deixis-tiny", 1, 2)["total_tflops"] > 0  # of the package
 
 
 def test_every_preset_of_ours_is_counted_and_images_cost_more():

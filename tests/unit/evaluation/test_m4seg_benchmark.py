@@ -1,13 +1,14 @@
 """A tiny M4Seg in the published layout, made from scenes, is evaluated as the real one."""
 
 import json
+import shutil
 
 import pytest
 
 from deixis.curation.making import Order, make
 from deixis.curation.review import accepted, write_jsonl, write_page
 from deixis.curation.scenes import write_source
-from deixis.data.m4seg import open_m4seg
+from deixis.data.m4seg import Owners, open_m4seg, picture_path
 from deixis.data.reader import JsonlReader
 from deixis.errors import DataError
 from deixis.evaluation.answering.baselines import make_baseline
@@ -82,6 +83,17 @@ def test_records_become_samples_of_our_own(root, tmp_path):
     assert count == len(theirs) == len(ours)
     assert ours[3].question.text == theirs[3].question.text
     assert [t.masks for t in ours[3].answer.targets] == [t.masks for t in theirs[3].answer.targets]
+
+
+def test_samples_of_which_an_image_is_missing_are_not_written_by_halves(root, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    last = open_m4seg(copy, "test").records[-1]
+    name = Owners(copy, "test").file(last.source, last.images[-1])
+    picture_path(copy, last.source, name).unlink()
+    with pytest.raises(DataError, match=r"image \d of \d: .*expected in"):
+        write_jsonl(copy, "test", copy / "8q_test.json", tmp_path / "samples.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
 def test_a_person_rejects_records_on_a_page_that_needs_nothing_else(root, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from deixis.errors import DataError
-from deixis.structures.files import write_whole
+from deixis.structures.files import whole_file, write_whole
 
 
 def test_a_file_is_written_or_replaced(tmp_path):
@@ -28,3 +28,16 @@ def test_after_an_error_the_old_file_stands(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"a\.json: .* No space left on device.* make room"):
         write_whole(tmp_path / "a.json", "new")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.json", "old")]
+
+
+def test_what_is_written_bit_by_bit_appears_at_its_end_or_never(tmp_path):
+    with whole_file(tmp_path / "a.txt") as file:
+        file.write("one\n")
+        assert not (tmp_path / "a.txt").exists()
+        file.write("two\n")
+    assert (tmp_path / "a.txt").read_text() == "one\ntwo\n"
+    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "a.txt") as file:
+        file.write(f"three {1 / 0}")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "one\ntwo\n")]
+    with pytest.raises(DataError, match="got: No such"), whole_file(tmp_path / "none" / "a.txt"):
+        pass

@@ -348,6 +348,13 @@ def test_broken_bytes_are_refused_by_number(content):
         open_images([noise("PNG"), content])
 
 
+def test_a_file_of_a_set_is_refused_by_its_number_and_name(tmp_path):
+    (tmp_path / "a.png").write_bytes(noise("PNG"))
+    said = r"^image 3 of 3: gone\.png: expected a file or folder, got none"
+    with pytest.raises(DataError, match=said):
+        open_images([tmp_path / "a.png", tmp_path / "a.png", tmp_path / "gone.png"])
+
+
 def test_a_picture_that_is_broken_inside_is_refused_when_it_is_read(tmp_path):
     (tmp_path / "a.png").write_bytes(png(80, 60, b"nothing that was compressed"))
     frame = open_frame(tmp_path / "a.png")

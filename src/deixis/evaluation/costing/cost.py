@@ -29,13 +29,15 @@ from deixis.decoding.segment_anything import SegHead, SegmentAnything
 from deixis.errors import ConfigError
 from deixis.evaluation.costing.bill import QUESTION, Bill, meta
 from deixis.evaluation.costing.families import deixis_bill, unipixel_bill
+from deixis.models.configs.deixis_config import DeixisConfig
 from deixis.models.configs.pixellm_config import PixelLMConfig, pixellm_7b, pixellm_13b
 from deixis.models.configs.prima_config import VICUNA, PrimaConfig, prima_7b, prima_v1_7b
-from deixis.models.configs.unipixel_config import unipixel_3b, unipixel_7b
+from deixis.models.configs.unipixel_config import UniPixelConfig, unipixel_3b, unipixel_7b
 from deixis.models.deixis import PRESETS as DEIXIS
 from deixis.models.parts.pixellm_vision import clip_levels, pooled
 from deixis.models.pixellm import Look, PixelLM
 from deixis.models.prima import PrimaModel
+from deixis.models.released import PACKAGE
 
 CLIP_LARGE: dict[str, Any] = {
     "hidden_size": 1024,
@@ -50,7 +52,7 @@ def count_operations(name: str, images: int, answer_tokens: int) -> dict[str, An
     """Count what one question costs a model.
 
     Args:
-        name: one of ``MODELS``, or the folder of a PRIMA.
+        name: one of ``MODELS``, a model of the package, or a folder with a ``config.json``.
         images: N, 1 or more. answer_tokens: T, 1 or more.
 
     Returns:
@@ -160,23 +162,37 @@ MODELS: dict[str, Callable[[Bill], None]] = {
 }
 
 
+FAMILIES: dict[str, tuple[Any, Callable[[Bill, Any], None]]] = {
+    PrimaConfig.model_type: (PrimaConfig, prima_bill),
+    PixelLMConfig.model_type: (PixelLMConfig, pixellm_bill),
+    UniPixelConfig.model_type: (UniPixelConfig, unipixel_bill),
+    DeixisConfig.model_type: (DeixisConfig, deixis_bill),
+}
+
+
 def _of_folder(name: str) -> Callable[[Bill], None]:
-    """Return how the model in a folder is counted.
+    """Return how the model in a folder, or one of the package, is counted.
 
     Raises:
-        ConfigError: no folder, or one with a model of another family.
+        ConfigError: no folder, one without a config, or one with a model of another family.
     """
-    path = Path(name) / "config.json"
-    if not path.is_file():
-        raise ConfigError(f"model: {expected_one_of(MODELS, name)} A folder with a PRIMA will do.")
-    values = json.loads(path.read_text(encoding="utf-8"))
-    if values.get("model_type") != PrimaConfig.model_type:
+    places = (Path(name), PACKAGE / name)
+    path = next((p / "config.json" for p in places if (p / "config.json").is_file()), None)
+    if path is None:
+        raise ConfigError(f"model: {expected_one_of(MODELS, name)} The folder of a model will do.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        family = str(values.get("model_type"))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path}: expected JSON, got: {error}. Copy the file again.") from error
+    if family not in FAMILIES:
         raise ConfigError(
-            f'{path}: expected a model of "prima", got "{values.get("model_type")}". '
-            f"Of other families, presets are counted: {', '.join(MODELS)}."
+            f'{path}: expected a model of {", ".join(FAMILIES)}, got "{family}". '
+            f"A published checkpoint is converted first: deixis models {path.parent}."
         )
-    config = PrimaConfig.from_dict(values)
-    return lambda bill: prima_bill(bill, config)
+    config_class, counted = FAMILIES[family]
+    config = config_class.from_dict(values)
+    return lambda bill: counted(bill, config)
 
 
 # -- what is run ---------------------------------------------------------------------------------

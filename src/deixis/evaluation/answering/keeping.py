@@ -25,6 +25,11 @@ from deixis.structures.files import write_whole
 from deixis.structures.samples import Sample
 
 BATCH = 8  # questions asked at once where pictures are made to be handed in
+HANDED_IN = {  # clips of which pictures of masks are taken: the folder in the zip that holds them
+    "mevis": "",
+    "ref_youtube_vos": "Annotations/",
+    **dict.fromkeys(("revos", "ref_sav", "ref_davis17", "lvvis"), ""),
+}
 
 
 class Kept:
@@ -139,30 +144,43 @@ def answer_some(kept: Kept, benchmark: Benchmark, indices: Sequence[int]) -> Non
 def write_submission(reasoner: Any, benchmark: Benchmark, path: Path | str) -> int:
     """Write ``VIDEO/EXPRESSION/FRAME.png`` of all samples into a zip, whole or not at all.
 
-    This is what the servers of MeViS and Ref-YouTube-VOS take: 255 is the target.
+    This is what the server of MeViS takes, and within ``Annotations`` that of Ref-YouTube-VOS:
+    255 is the target.
 
     Returns:
         How many pictures there are.
 
     Raises:
+        ConfigError: another benchmark.
         DataError: the zip does not have every picture in the right size.
     """
+    if benchmark.name not in HANDED_IN:
+        raise ConfigError(
+            f"--submission: expected one of {', '.join(HANDED_IN)}, got {benchmark.name}. "
+            f"Leave it out."
+        )
+    folder = HANDED_IN[benchmark.name]
     path = Path(path)
     draft = path.with_name(f"{path.name}.draft")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as file:
             for name, content in _pictures(reasoner, benchmark):
-                file.writestr(name, content)
-        count = check_submission(draft, benchmark.samples)
+                file.writestr(f"{folder}{name}", content)
+        count = check_submission(draft, benchmark.samples, folder)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
     return count
 
 
-def check_submission(path: Path | str, samples: Sequence[Sample]) -> int:
+def check_submission(path: Path | str, samples: Sequence[Sample], folder: str = "") -> int:
     """Check that a zip holds one picture a frame of every sample, and nothing else.
+
+    Args:
+        path: the zip.
+        samples: what is handed in.
+        folder: within the zip, such as "Annotations/".
 
     Returns:
         How many pictures there are.
@@ -173,7 +191,7 @@ def check_submission(path: Path | str, samples: Sequence[Sample]) -> int:
     from PIL import Image
 
     wanted = {
-        f"{s.id}/{Path(f.name).stem}.png": f.size
+        f"{folder}{s.id}/{Path(f.name).stem}.png": f.size
         for s in (samples[i] for i in range(len(samples)))
         for f in s.images
     }

@@ -1,9 +1,9 @@
 """Predictions of other systems, read as answers: JSONL, COCO results, GLaMM's folder, PNG folders.
 
 Which of them a path holds is seen from what it is: a ``.jsonl`` file, a ``.json`` file, a folder
-of JSON, or a folder (or zip) of ``VIDEO/EXPRESSION/FRAME.png`` as MeViS and Ref-YouTube-VOS are
-handed in, or of ``anno_0/VIDEO/FRAME.png`` to ``anno_3`` as for DAVIS's own evaluation of
-Ref-DAVIS17. An answer belongs to the sample of its id.
+of JSON, or a folder (or zip) of ``VIDEO/EXPRESSION/FRAME.png`` as MeViS is handed in (within
+``Annotations`` Ref-YouTube-VOS), or of ``anno_0/VIDEO/FRAME.png`` to ``anno_3`` as for DAVIS's own
+evaluation of Ref-DAVIS17. An answer belongs to the sample of its id.
 """
 
 import json
@@ -30,6 +30,7 @@ from deixis.structures.wire import answer_from_json
 
 Read = Callable[[Sample], GroundedAnswer | None]
 ANNOTATOR, ANNOTATORS = "anno_", 4  # folders of DAVIS's layout
+WITHIN = "Annotations"  # the folder in what Ref-YouTube-VOS is handed in
 LISTED = {"id", "index", "error"}  # what a line has besides the answer
 
 
@@ -161,7 +162,7 @@ def _captioned(
 
 def _pictures(root: Any) -> Read:
     """Read ``VIDEO/EXPRESSION/FRAME.png``: whatever is not 0 is the target."""
-
+    root = root.joinpath(WITHIN) if root.joinpath(WITHIN).is_dir() else root
     if root.joinpath(f"{ANNOTATOR}0").is_dir():
         return _annotators(root)
 

@@ -85,7 +85,8 @@ def _curve(scores: np.ndarray, top: float) -> str:
         for x, share in zip(at.tolist(), shares, strict=True)
     )
     line = f'<polyline points="{points}" fill="none" stroke="#b3471d" stroke-width="2"/>'
-    return _drawing(line, top, "Share of samples whose score is at least so much, from 0 to 1.")
+    says = f"Share of samples whose score is at least so much, from 0 to {top:g}."
+    return _drawing(line, top, says)
 
 
 def _drawing(inside: str, top: float, caption: str) -> str:

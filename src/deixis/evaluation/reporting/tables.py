@@ -39,7 +39,8 @@ def markdown_rows(report: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, 
         tables.append(("Failures of the published code", [("failure", "samples"), *counted]))
     found = PUBLISHED.get((setting["benchmark"], setting["split"]))
     if found is not None:
-        tables.append(("Published (in percent; not measured here)", _published(found)))
+        unit = "of 5" if setting["benchmark"] == "videorefer-d" else "in percent"
+        tables.append((f"Published ({unit}; not measured here)", _published(found)))
     return tables
 
 

@@ -31,6 +31,7 @@ from deixis.structures.samples import Sample
 from deixis.structures.wire import answer_to_json
 
 VERSIONS = ("torch", "transformers", "numpy", "scipy", "Pillow", "pycocotools")
+LOW_IS_GOOD = ("presence_ece", "_decay")  # ends of names of figures that rank no sample
 Progress = Callable[[int, int], None]
 
 
@@ -218,7 +219,7 @@ class _Run:
             tally = measure(sample.images, sample.answer, predicted, task.measures)
         self._add(sample, tally)
         figures = self._result(tally)
-        values = [value for name, value in figures.items() if name != "presence_ece"]
+        values = [v for name, v in figures.items() if not name.endswith(LOW_IS_GOOD)]
         score = sum(values) / len(values) if values else 1.0
         case = {"id": sample.id, "type": sample.type, "score": round(score, 4)}
         self.cases.append({**case, "sums": as_sums(tally)})

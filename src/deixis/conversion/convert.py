@@ -243,6 +243,7 @@ def _report(
     tensors: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     dtypes: dict[str, int] = {}
+    extras = getattr(planned.config, "extras", None)  # what its config says that nothing reads
     for entry in tensors.values():
         dtypes[entry["dtype"]] = dtypes.get(entry["dtype"], 0) + math.prod(entry["shape"])
     return {
@@ -255,6 +256,7 @@ def _report(
         "used": len(planned.moves),
         "filled": len(tensors),
         "dropped": dict(planned.dropped),
+        **({"config_extras": extras} if extras else {}),
         "parameters": dtypes,
         "checksum": checksum({name: entry["sha256"] for name, entry in tensors.items()}),
         "packages": {name: version(name) for name in PACKAGES},

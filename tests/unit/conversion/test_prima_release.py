@@ -346,6 +346,7 @@ def test_the_whole_conversion_makes_a_folder_that_opens_and_answers(tiny, write,
     report = convert(str(source.folder), tmp_path / "out", "prima")
     assert report["filled"] == len(state)
     assert report["dropped"].keys() == {"model.mystery"}
+    assert report["config_extras"] == {"wonder": 3}
     assert report["smoke"]["answer"] is not None
     opened = open_model(tmp_path / "out")
     assert all(torch.equal(opened.model.state_dict()[name], state[name]) for name in state)

@@ -30,6 +30,7 @@ class LightConfig:
     depth: int = 2
     heads: int = 8
     mask_tokens: int = 4
+    mask_width: int | None = None  # None: an eighth of the width, as released
     modulation: Modulation = "one_plus_sigmoid"
     learnable_fusion: bool = False  # the released code keeps 1 / L for ever
     constant: float | None = None  # another weight of each level than 1 / L
@@ -88,7 +89,7 @@ class LightPixelDecoder(nn.Module):
     def __init__(self, config: LightConfig) -> None:
         super().__init__()
         self.config = config
-        width, mask_width = config.width, config.width // 8
+        width, mask_width = config.width, config.mask_width or config.width // 8
         sam = SamMaskDecoderConfig(
             hidden_size=width,
             mlp_dim=config.mlp_width,

@@ -110,6 +110,7 @@ class PixelLM(PreTrainedModel):
                 depth=config.decoder_depth,
                 heads=config.decoder_heads,
                 mask_tokens=config.mask_tokens,
+                mask_width=config.mask_width,
                 modulation=config.modulation,
                 learnable_fusion=config.learnable_fusion,
                 constant=config.level_weight,

@@ -19,7 +19,8 @@ from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.pixellm.pixellm_objective import PixelLMObjective
-from deixis.training.pixellm.pixellm_stages import FINE, AnswerObjective, PatchObjective
+from deixis.training.pixellm.pixellm_patches import FINE, PatchObjective
+from deixis.training.pixellm.pixellm_stages import AnswerObjective
 from deixis.training.pixellm.pixellm_workshop import pixellm_workshop
 from deixis.training.running.adapters import add_adapters, merge_adapters, merged_tensors
 from deixis.training.running.beginning import is_of

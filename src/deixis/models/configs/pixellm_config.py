@@ -42,6 +42,7 @@ class PixelLMConfig(PreTrainedConfig):
         decoder_width: C; decoder_mlp_width, decoder_depth, decoder_heads: of the two-way
             transformers, one per level.
         mask_tokens: candidate masks per target and level; only the first is drawn.
+        mask_width: of the vectors that pixels and mask tokens meet as; None is C / 8, as released.
         modulation: the paper writes f * sigmoid(m), the released code f * (1 + sigmoid(m)).
         learnable_fusion: the paper learns the weights of tokens and levels; in the released
             code they are constants.
@@ -72,6 +73,7 @@ class PixelLMConfig(PreTrainedConfig):
         decoder_depth: int = 2,
         decoder_heads: int = 8,
         mask_tokens: int = 4,
+        mask_width: int | None = None,
         modulation: Modulation = "one_plus_sigmoid",
         learnable_fusion: bool = False,
         token_weight: float | None = None,
@@ -94,7 +96,8 @@ class PixelLMConfig(PreTrainedConfig):
         self.feature_layers = list(feature_layers)
         self.decoder_width, self.decoder_mlp_width = decoder_width, decoder_mlp_width
         self.decoder_depth, self.decoder_heads = decoder_depth, decoder_heads
-        self.mask_tokens, self.modulation = mask_tokens, modulation
+        self.mask_tokens, self.mask_width = mask_tokens, mask_width
+        self.modulation = modulation
         self.learnable_fusion = learnable_fusion
         self.token_weight, self.level_weight = token_weight, level_weight
         self.group_tokens = list(group_tokens)
@@ -251,6 +254,8 @@ def pixellm_tiny() -> PixelLMConfig:
         decoder_mlp_width=256,
         decoder_depth=1,
         decoder_heads=2,
+        mask_width=48,
+        token_weight=2.0,  # from nothing, a query must be heard beside the mask tokens
         group_tokens=range(794, 798),
         image_start_token=798,
         image_end_token=799,
@@ -264,7 +269,7 @@ def _without_type(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(config: PixelLMConfig) -> None:
-    for name in _COUNTS:
+    for name in (*_COUNTS, *(() if config.mask_width is None else ("mask_width",))):
         value = getattr(config, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConfigError(f"{name}: expected a whole number from 1 on, got {value!r}.")

@@ -1,123 +1,24 @@
-"""The objectives of PixelLM's stages: words of patches first, then answers, then the paper's stage.
-
-Shapes: L levels, I images, H canvas side, g patches along a side, s labels along a patch,
-E CLIP's width, T directions.
-"""
+"""What PixelLM's own stages minimise: answers in words and masks, and the paper's stage."""
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deixis.errors import ConfigError
-from deixis.models.configs.deixis_config import scene_words
-from deixis.models.parts.pixellm_vision import clip_levels, patch_mask
-from deixis.processing.batch import moved
 from deixis.processing.batches.pixellm_batch import PixelLMBatch
 from deixis.processing.lessons.pixellm_lessons import Lesson, named_lessons, own_lesson, teach
-from deixis.processing.pixellm import PixelLMProcessor, place_image
+from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.questions import Scene
-from deixis.structures.placement import Placement
-from deixis.training.objective import pixel_labels
 from deixis.training.pixellm.pixellm_objective import PixelLMObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM, learning, published_parts, text_room
 
 logger = logging.getLogger("deixis.training")
 
-FINE = 4  # labels along a side of a patch
 WISHED, NAMED = 0.25, 0.25  # shares of own questions that wish for masks; of scenes asked by names
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PatchBatch:
-    """Images and what every patch of them shows.
-
-    Attributes:
-        pixels: (I, 3, H, H) normalised.
-        resized: (I, 2) height and width of each image on its canvas.
-        words: kind -> (I, g * s, g * s) 1 + index of the word, 0 for none.
-    """
-
-    pixels: Tensor
-    resized: Tensor
-    words: Mapping[str, Tensor]
-
-    def to(self, device: torch.device | str) -> "PatchBatch":
-        """Return the batch with its tensors on a device."""
-        words = {kind: ids.to(device) for kind, ids in self.words.items()}
-        return moved(PatchBatch(pixels=self.pixels, resized=self.resized, words=words), device)
-
-
-class PatchObjective:
-    """Teaches CLIP's kept layers what a patch shows and which of its pixels are of things.
-
-    Stands in for pre-trained CLIP. A word is a fixed random direction in the states, so that the
-    model has no weight that only this stage needs.
-    """
-
-    weights: Mapping[str, float] = {
-        "category": 1.0,
-        "colour": 0.5,
-        "pattern": 0.5,
-        "size": 0.5,
-        "part": 1.0,
-        "inside": 1.0,
-    }
-
-    def __init__(self, processor: PixelLMProcessor) -> None:
-        config = processor.config
-        self.canvas, self.grid = config.canvas, config.grid
-        self.layers = tuple(config.feature_layers)
-        self.sizes = {kind: 1 + len(names) for kind, names in scene_words().items()}
-        total = sum(self.sizes.values()) + FINE**2
-        dice = torch.Generator().manual_seed(0)
-        empty = torch.empty(total, config.vision_config.hidden_size)
-        self.directions = nn.init.orthogonal_(empty, generator=dice)  # (T, E)
-
-    def collate(self, scenes: Sequence[Scene]) -> PatchBatch:
-        """Place the pictures on their canvas, and their labels with them."""
-        pixels, resized = [], []
-        words: dict[str, list[np.ndarray]] = {kind: [] for kind in self.sizes}
-        for scene in scenes:
-            frame = scene.samples[0].images[0]
-            placed, placement = place_image(frame, self.canvas)
-            labels = pixel_labels(scene.world.views[0], scene.renderings[0])
-            pixels.append(placed)
-            resized.append(placement.resized)
-            for kind, found in words.items():
-                found.append(on_canvas(labels[kind], placement, self.grid * FINE, self.canvas))
-        return PatchBatch(
-            pixels=torch.stack(pixels),
-            resized=torch.tensor(resized),
-            words={kind: torch.from_numpy(np.stack(found)) for kind, found in words.items()},
-        )
-
-    def __call__(self, model: Any, batch: PatchBatch) -> dict[str, Tensor]:
-        held = patch_mask(batch.resized, self.canvas, self.grid)
-        states = clip_levels(model.vision, batch.pixels, held, self.layers)  # (L, I, P, E)
-        logits = (states @ self.directions.to(states).T).float()  # (L, I, P, T)
-        *scores, inside = logits.split([*self.sizes.values(), FINE**2], dim=-1)
-        things = _cells(batch.words["category"] > 0, self.grid).float()  # (I, P, s * s)
-        weight = (0.3 + things.mean(-1)) * held.flatten(1)
-        weight = weight / weight.sum() / len(logits)
-        parts = {}
-        for kind, score in zip(self.sizes, scores, strict=True):
-            wanted = _cells(batch.words[kind], self.grid)  # (I, P, s * s)
-            index = wanted.expand(len(logits), *wanted.shape)
-            loss = -score.log_softmax(-1).gather(-1, index).mean(-1)  # (L, I, P)
-            parts[kind] = (loss * weight).sum()
-        border = F.binary_cross_entropy_with_logits(
-            inside, things.expand_as(inside), reduction="none"
-        )
-        parts["inside"] = (border.mean(-1) * weight).sum()
-        return {name: part * self.weights[name] for name, part in parts.items()}
 
 
 class AnswerObjective:
@@ -211,28 +112,3 @@ def check_published_parts(model: nn.Module) -> None:
         f"({len(wanted[False])} without neck and prompts), got {len(own)}, {said}. "
         f"Name {', '.join(one.name for one in published_parts())}."
     )
-
-
-def on_canvas(labels: np.ndarray, placement: Placement, side: int, canvas: int) -> np.ndarray:
-    """Sample labels (H, W) of an image at cells (side, side) of its canvas; 0 outside it."""
-    centres = (np.arange(side) + 0.5) * canvas / side
-    ways = []
-    for axis in (0, 1):
-        scaled = centres * placement.original[axis] / placement.resized[axis]
-        ways.append(scaled.astype(int)[centres < placement.resized[axis]])
-    whole = np.zeros((side, side), dtype=np.int64)
-    whole[: len(ways[0]), : len(ways[1])] = labels[np.ix_(*ways)]
-    return whole
-
-
-def _cells(fine: Tensor, grid: int) -> Tensor:
-    """Return (I, P, s * s) of labels (I, g * s, g * s)."""
-    cells = fine.unflatten(2, (grid, -1)).unflatten(1, (grid, -1))  # (I, g, s, g, s)
-    return cells.permute(0, 1, 3, 2, 4).flatten(3).flatten(1, 2)
-
-
-OBJECTIVES: dict[str, Any] = {
-    "patches": PatchObjective,
-    "answer": AnswerObjective,
-    "paper": PaperObjective,
-}

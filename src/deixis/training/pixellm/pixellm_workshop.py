@@ -12,14 +12,23 @@ from deixis.config import TrainRun
 from deixis.models.configs.pixellm_config import PixelLMConfig
 from deixis.models.pixellm import PRESETS, PixelLM
 from deixis.processing.lessons.pixellm_templates import template_texts
+from deixis.training.pixellm.pixellm_drawing import DrawingObjective
 from deixis.training.pixellm.pixellm_grounding import GroundingObjective
+from deixis.training.pixellm.pixellm_patches import PatchObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
-from deixis.training.pixellm.pixellm_stages import OBJECTIVES
+from deixis.training.pixellm.pixellm_stages import AnswerObjective, PaperObjective
 from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import add_adapters, merged_tensors
 from deixis.training.running.beginning import begin
 from deixis.training.running.feeding import Processor, Workshop
 
+OBJECTIVES: dict[str, Any] = {
+    "patches": PatchObjective,
+    "drawing": DrawingObjective,
+    "grounding": GroundingObjective,
+    "answer": AnswerObjective,
+    "paper": PaperObjective,
+}
 TASKS = ("refer", "many", "absent")  # one image, and nothing is pointed at
 READ_SCENES, READ_QUESTIONS = 200, 6  # worlds of each task whose words the tokenizer learns
 
@@ -28,7 +37,7 @@ def pixellm_workshop() -> Workshop:
     """Return the workshop of PixelLM on our own scenes."""
     return Workshop(
         build=build_model,
-        objectives={**OBJECTIVES, "grounding": GroundingObjective},
+        objectives=OBJECTIVES,
         scene=scene_of,
         tasks=TASKS,
         judged=(*TASKS, "compose"),

@@ -1,0 +1,136 @@
+"""Stage 0 of PixelLM's pixel decoder: things and parts of scenes, drawn from made states.
+
+Shapes: I images, L levels, M targets, G tokens of a group, D language width, C decoder width,
+g patches along a side, h = w cells of masks.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deixis.nn.losses import bce_per_mask, dice_per_mask
+from deixis.processing.batch import moved
+from deixis.processing.pixellm import PixelLMProcessor, place_image
+from deixis.scenes.drawing.render import Rendering
+from deixis.scenes.questions import Scene
+from deixis.training.objective import pixel_labels
+from deixis.training.pixellm.pixellm_knowing import Knowledge, Known
+from deixis.training.pixellm.pixellm_patches import PatchBatch, PatchObjective, on_canvas
+from deixis.training.pixellm.pixellm_recipe import PIXELLM
+
+THINGS, PARTS = 3, 1  # of an image, drawn in a step
+SMALLEST = 24  # pixels of a target
+RARE = -2.0  # where the likeness of cells begins: few are of a target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawingBatch:
+    """Images, what their patches show, and some of their things and parts.
+
+    Attributes:
+        patches: images and labels.
+        known: what there is to know of the targets.
+        image: (M,) of each target.
+        masks: (M, h, w) bool, on the canvas.
+    """
+
+    patches: PatchBatch
+    known: Known
+    image: Tensor
+    masks: Tensor
+
+    def to(self, device: torch.device | str) -> "DrawingBatch":
+        """Return the batch with its tensors on a device."""
+        return DrawingBatch(
+            patches=self.patches.to(device),
+            known=moved(self.known, device),
+            image=self.image.to(device),
+            masks=self.masks.to(device),
+        )
+
+
+class DrawingObjective(PatchObjective):
+    """Teaches the pixel decoder to draw what a state knows, while CLIP goes on learning.
+
+    The language decoder has no part in it: its states are made of what it would know. ``near``:
+    a query lies nearer to the cells of its target than to others, before any attention; without
+    that, all things are drawn alike for long.
+    """
+
+    weights: Mapping[str, float] = {
+        **PatchObjective.weights,
+        "bce": PIXELLM.losses["bce"],
+        "dice": PIXELLM.losses["dice"],
+        "near": 3.0,
+    }
+
+    def __init__(self, processor: PixelLMProcessor) -> None:
+        super().__init__(processor)
+        config = self.config = processor.config
+        self.knowledge = Knowledge(config.text_config.hidden_size)
+        self.side = config.grid * 2**config.levels
+
+    def collate(self, scenes: Sequence[Scene]) -> Any:
+        """Place the pictures, and choose things and parts of each."""
+        masks, drawn, labels, placements, image = [], [], [], [], []
+        for number, scene in enumerate(scenes):
+            own = pixel_labels(scene.world.views[0], scene.renderings[0])
+            placement = place_image(scene.samples[0].images[0], self.canvas)[1]
+            for mask in _chosen(scene.renderings[0], Random(scene.samples[0].id)):
+                masks.append(torch.from_numpy(mask))
+                drawn.append(on_canvas(mask, placement, self.side, self.canvas) > 0)
+                labels.append(own)
+                placements.append(placement)
+                image.append(number)
+        shape = (len(drawn), self.side, self.side)
+        return DrawingBatch(
+            patches=super().collate(scenes),
+            known=self.knowledge.look_up(masks, labels, placements, self.canvas),
+            image=torch.tensor(image, dtype=torch.long),
+            masks=torch.stack([torch.from_numpy(one) for one in drawn]).reshape(shape),
+        )
+
+    def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        look = model.see(batch.patches.pixels, batch.patches.resized)
+        parts = self.seen(look.features, batch.patches)
+        states = self.knowledge.imagine(batch.known, self.config.group_size)  # (M, G, D)
+        queries = model.queries(states)  # (M, L, C)
+        logits = model.point(queries, look, batch.image)  # (M, h, w)
+        bce, dice = bce_per_mask(logits, batch.masks), dice_per_mask(logits, batch.masks)
+        return parts | {
+            "bce": self.weights["bce"] * bce.mean(),
+            "dice": self.weights["dice"] * dice.mean(),
+            "near": self.weights["near"] * self._near(model, queries, look, batch),
+        }
+
+    def _near(self, model: Any, queries: Tensor, look: Any, batch: DrawingBatch) -> Tensor:
+        """Cross-entropy of the likeness of queries (M, L, C) and cells with the targets' masks."""
+        features = model.pixel_features(look).float()  # (L, I, C, g, g)
+        size = (self.grid, self.grid)
+        places = model.pyramid.code(0, model.prompts).grid(size)
+        cells = features + model.prompts.no_mask() + places
+        likeness = torch.einsum("mlc,lmchw->lmhw", queries.float(), cells[:, batch.image])
+        wanted = F.adaptive_avg_pool2d(batch.masks.float()[:, None], size)[:, 0]
+        return F.binary_cross_entropy_with_logits(
+            likeness / features.shape[2] ** 0.5 + RARE, wanted.expand_as(likeness)
+        )
+
+
+def _chosen(rendering: Rendering, random: Random) -> Iterator[Any]:
+    """Yield masks (H, W) bool of some things of a picture, and of some of their parts."""
+    sizes = [(i, rendering.things == i) for i in range(1, int(rendering.things.max()) + 1)]
+    things = [(i, mask) for i, mask in sizes if mask.sum() >= SMALLEST]
+    some = random.sample(things, min(THINGS, len(things)))
+    yield from (mask for _, mask in some)
+    parts = [
+        part
+        for _, mask in some
+        for name in sorted({*rendering.parts[mask].tolist()})
+        if (part := mask & (rendering.parts == name)).sum() >= SMALLEST
+    ]
+    yield from random.sample(parts, min(PARTS, len(parts)))

@@ -1,0 +1,121 @@
+"""What the states of a group know of their target: its words, and where it lies.
+
+Every word, and every bin of a box, is a fixed random direction of the states, so that the model has
+no weight that only training needs. Read one way, the directions say what a state knows; read the
+other way, they make the states of a language decoder that knows, for a pixel decoder to learn from.
+
+Shapes: M targets, G tokens of a group, D language width, T directions, H W pixels of an image.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deixis.models.configs.deixis_config import scene_words
+from deixis.structures.placement import Placement
+
+BINS = 16  # of each of a box's four numbers
+SURE = 5.0  # the strength of each thing that a made state knows
+DOUBT = 0.15  # share of things that it does not know
+NOISE = 0.5
+PURE = {"part": 0.9}  # a target is a part if nearly all of its mask is that part
+MOSTLY = 0.5  # and has a word of another kind if most of it has
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What there is to know of some targets.
+
+    Attributes:
+        words: (M, kinds) 1 + index of a target's word of each kind, 0 for none.
+        boxes: (M, 4) centre, width and height on the canvas, in [0, 1].
+    """
+
+    words: Tensor
+    boxes: Tensor
+
+
+class Knowledge:
+    """The directions of a language decoder of one width."""
+
+    def __init__(self, width: int) -> None:
+        self.kinds = scene_words()
+        self.sizes = [1 + len(names) for names in self.kinds.values()]
+        dice = torch.Generator().manual_seed(0)
+        empty = torch.empty(sum(self.sizes) + 4 * BINS, width)
+        self.directions = nn.init.orthogonal_(empty, generator=dice)  # (T, D)
+
+    def look_up(
+        self, masks: Sequence[Tensor], labels: Sequence[Mapping[str, Any]],
+        placements: Sequence[Placement], canvas: int,
+    ) -> Known:  # fmt: skip
+        """Return what masks (H, W) show, each with the labels and the placement of its image."""
+        words = [
+            [_word(own[kind][mask.numpy()], kind) for kind in self.kinds]
+            for mask, own in zip(masks, labels, strict=True)
+        ]
+        boxes = [_box(*pair, canvas) for pair in zip(masks, placements, strict=True)]
+        return Known(
+            words=torch.tensor(words, dtype=torch.long).reshape(-1, len(self.kinds)),
+            boxes=torch.tensor(boxes).reshape(-1, 4),
+        )
+
+    def loss(self, states: Tensor, known: Known) -> Tensor:
+        """Return the mean cross-entropy of states (M, D) with what there is to know."""
+        if not len(states):
+            return states.sum() * 0.0
+        scores = states.float() @ self.directions.to(states.device).T
+        wanted = self._shares(known)
+        each = scores.split([*self.sizes, *[BINS] * 4], dim=1)
+        sought = wanted.split([*self.sizes, *[BINS] * 4], dim=1)
+        pairs = zip(each, sought, strict=True)
+        return torch.stack([F.cross_entropy(score, share) for score, share in pairs]).mean()
+
+    def imagine(self, known: Known, tokens: int) -> Tensor:
+        """Return states (M, G, D) that know the targets, with gaps and noise."""
+        share = self._shares(known)
+        sizes = torch.tensor([*self.sizes, *[BINS] * 4], device=share.device)
+        knows = torch.rand(len(share), len(sizes), device=share.device) >= DOUBT
+        share = share * knows.repeat_interleave(sizes, dim=1)
+        states = SURE * share @ self.directions.to(share)
+        noise = torch.randn(len(share), tokens, states.shape[1], device=share.device)
+        return states[:, None] + NOISE * noise
+
+    def _shares(self, known: Known) -> Tensor:
+        """Return (M, T): 1 for each word that holds; a number is shared by its two next bins."""
+        words = [
+            F.one_hot(column, size).float()
+            for column, size in zip(known.words.unbind(1), self.sizes, strict=True)
+        ]
+        place = known.boxes.clamp(0, 1) * (BINS - 1)  # (M, 4)
+        bins = torch.arange(BINS, device=place.device)
+        numbers = (1 - (place[..., None] - bins).abs()).clamp(min=0)  # (M, 4, bins)
+        return torch.cat([*words, numbers.flatten(1)], dim=1)
+
+
+def _word(inside: np.ndarray, kind: str) -> int:
+    """Return the label that the pixels of a mask show nearly alone, 0 for none."""
+    if not len(inside):
+        return 0
+    counts = np.bincount(inside)
+    best = int(counts.argmax())
+    return best if counts[best] >= PURE.get(kind, MOSTLY) * len(inside) else 0
+
+
+def _box(mask: Tensor, placement: Placement, canvas: int) -> list[float]:
+    """Return centre, width and height of a mask (H, W) on the canvas, in [0, 1]."""
+    centres, sizes = [], []
+    for axis in (1, 0):  # x, then y
+        held = torch.nonzero(mask.any(1 - axis))[:, 0]
+        if not len(held):
+            return [0.5, 0.5, 0.0, 0.0]
+        share = placement.resized[axis] / placement.original[axis] / canvas
+        begin, end = int(held[0]), int(held[-1]) + 1
+        centres.append((begin + end) / 2 * share)
+        sizes.append((end - begin) * share)
+    return [*centres, *sizes]

@@ -1,0 +1,87 @@
+"""Stage 0 of PixelLM's language: what image tokens show and groups stand for is told directly."""
+
+import pytest
+import torch
+
+from deixis.models.configs.deixis_config import scene_words
+from deixis.scenes.questions import make_scene
+from deixis.scenes.world import WorldKey
+from deixis.training.pixellm.pixellm_grounding import GroundingObjective
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    keys = [WorldKey(split="train", task="refer", seed=6, index=i) for i in range(12)]
+    return [make_scene(key, questions=3) for key in keys]
+
+
+def test_an_image_token_is_told_exactly_the_words_that_its_pixels_show(make_pixellm, scenes):
+    processor = make_pixellm()[1]
+    batch = GroundingObjective(processor).collate(scenes[:1])
+    rendering, placed = scenes[0].renderings[0], scenes[0].world.views[0].placed
+    shares = batch.shares["category"][0].mean(0)  # of the canvas
+    names = scene_words()["category"]
+    for name in {one.thing.category for one in placed}:
+        ids = [one.thing.id for one in placed if one.thing.category == name]
+        true = sum((rendering.things == i).mean() for i in ids)
+        assert shares[names.index(name)] == pytest.approx(true, abs=0.01)
+    assert float(shares.sum()) == pytest.approx((rendering.things > 0).mean(), abs=0.01)
+
+
+def test_a_group_is_told_the_words_and_the_box_of_its_target(make_pixellm, scenes):
+    processor = make_pixellm()[1]
+    batch = GroundingObjective(processor).collate(scenes)
+    words, checked = scene_words(), set()
+    for number, (mask, image) in enumerate(
+        zip(batch.asked.truth.masks, batch.asked.image_of_target.tolist(), strict=True)
+    ):
+        scene = scenes[image]
+        rendering = scene.renderings[0]
+        (own,) = set(rendering.things[mask.numpy()].tolist())
+        (thing,) = (one.thing for one in scene.world.views[0].placed if one.thing.id == own)
+        word = dict(zip(words, batch.known.words[number].tolist(), strict=True))
+        assert words["category"][word["category"] - 1] == thing.category
+        parts = set(rendering.parts[mask.numpy()].tolist())
+        part = word["part"]
+        assert (part in parts) if len(parts) == 1 else part == 0 or len(parts) > 1
+        checked.add(part > 0)
+        rows, columns = torch.nonzero(mask, as_tuple=True)
+        middle = [(axis.min() + axis.max() + 1) / 2 for axis in (columns, rows)]
+        middle = torch.stack(middle) / torch.tensor(mask.shape[::-1])  # scenes fill the canvas
+        torch.testing.assert_close(batch.known.boxes[number, :2], middle, atol=1e-4, rtol=0)
+    assert checked == {True, False}  # wholes and parts were among them
+
+
+def test_tokens_and_groups_learn_what_they_are_told(make_pixellm, scenes):
+    model, processor = make_pixellm()
+    before = set(model.state_dict())
+    objective = GroundingObjective(processor)
+    batch = objective.collate(scenes[:1])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    seen = []
+    for _ in range(12):
+        parts = objective(model.train(), batch)
+        seen.append({name: part.item() for name, part in parts.items()})
+        optimizer.zero_grad()
+        sum(parts.values()).backward()
+        optimizer.step()
+    assert seen[0].keys() == {"text", "bce", "dice", "told", "meant"}
+    assert seen[-1]["told"] < 0.8 * seen[0]["told"]
+    assert seen[-1]["meant"] < 0.8 * seen[0]["meant"]
+    assert set(model.state_dict()) == before  # nothing that only training needs
+    assert not model.projector._forward_hooks
+
+
+def test_a_batch_without_targets_still_learns_its_words(make_pixellm):
+    processor = make_pixellm()[1]
+    objective = GroundingObjective(processor)
+    absent = [
+        make_scene(WorldKey(split="train", task="absent", seed=1, index=i), questions=1)
+        for i in range(8)
+    ]
+    alone = next(one for one in absent if not one.samples[0].answer.targets)
+    batch = objective.collate([alone])
+    if len(batch.asked.slots.row) == 0:
+        parts = objective(make_pixellm()[0], batch)
+        assert parts["meant"].item() == 0
+        assert parts["told"].item() > 0

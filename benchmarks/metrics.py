@@ -23,22 +23,51 @@ SIZE, PAIRS, ROUNDS = (480, 854), 16, 5
 Pairs = list[tuple[np.ndarray, np.ndarray]]
 
 
-def shapes(generator: np.random.Generator) -> np.ndarray:
+def shapes(generator: np.random.Generator, size: tuple[int, int] = SIZE) -> np.ndarray:
     """Return a mask of one to three smooth shapes, about 6 % of the image in the mean."""
-    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
-    mask = np.zeros(SIZE, dtype=bool)
+    y, x = np.mgrid[: size[0], : size[1]]
+    mask = np.zeros(size, dtype=bool)
     for _ in range(generator.integers(1, 4)):
-        cy, cx = generator.uniform(0, SIZE[0]), generator.uniform(0, SIZE[1])
-        a, b = generator.uniform(0.06, 0.24, 2) * SIZE[0]
+        cy, cx = generator.uniform(0, size[0]), generator.uniform(0, size[1])
+        a, b = generator.uniform(0.06, 0.24, 2) * size[0]
         mask |= ((y - cy) / a) ** 2 + ((x - cx) / b) ** 2 < 1
     return mask
 
 
-def drawn_pairs() -> Pairs:
+def drawn_pairs(size: tuple[int, int] = SIZE) -> Pairs:
     """Return predictions that lie a few pixels beside their targets."""
     generator = np.random.default_rng(7)
-    masks = [shapes(generator) for _ in range(PAIRS)]
-    return [(m, np.roll(m, generator.integers(-15, 16, 2), (0, 1))) for m in masks]
+    masks = [shapes(generator, size) for _ in range(PAIRS)]
+    by = size[0] // 32
+    return [(m, np.roll(m, generator.integers(-by, by + 1, 2), (0, 1))) for m in masks]
+
+
+def noise(size: tuple[int, int], cell: int) -> Pairs:
+    """Return masks of square cells, half of them set, and the same moved by a pixel."""
+    generator = np.random.default_rng(8)
+    small = generator.random((PAIRS, -(-size[0] // cell), -(-size[1] // cell))) < 0.5
+    masks = small.repeat(cell, 1).repeat(cell, 2)[:, : size[0], : size[1]]
+    return [(m, np.roll(m, 1, (0, 1))) for m in masks]
+
+
+def elsewhere() -> dict[str, Pairs]:
+    """Return pairs of other sizes and kinds than those of the claim."""
+    full, empty = np.ones(SIZE, dtype=bool), np.zeros(SIZE, dtype=bool)
+    one = empty.copy()
+    one[200, 300] = True
+    return {
+        "1024 x 1024": drawn_pairs((1024, 1024)),
+        "240 x 427": drawn_pairs((240, 427)),
+        "97 x 45": drawn_pairs((97, 45)),
+        "60 x 80": drawn_pairs((60, 80)),
+        "all but the shapes": [(~a, ~b) for a, b in drawn_pairs()],
+        "cells of 8 pixels": noise(SIZE, 8),
+        "single pixels": noise(SIZE, 1),
+        "cells at 60 x 80": noise((60, 80), 4),
+        "empty": [(empty, empty), (a := drawn_pairs()[0][0], empty), (empty, a)],
+        "full": [(full, full), (full, empty), (full, a)],
+        "one pixel": [(one, one), (one, full), (one, empty)],
+    }
 
 
 def bool_iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -116,6 +145,24 @@ def measure_boundary(pairs: Pairs) -> None:
     note("boundary", claim, median(found), ">= 4", ratios=found)
 
 
+def measure_elsewhere(_: Pairs) -> None:
+    found = {}
+    for kind, pairs in elsewhere().items():
+        assert [davis_f(*pair) for pair in pairs] == [boundary_f_of(*pair) for pair in pairs], kind
+        often = max(1, 1_000_000 // pairs[0][0].size)  # small ones are over too soon to be timed
+        some = pairs * often
+        found[kind] = median(
+            ratios(
+                lambda some=some: [davis_f(*pair) for pair in some],
+                lambda some=some: [boundary_f_of(*pair) for pair in some],
+                1,
+            )
+        )
+        print(kind, found[kind])
+    claim = "times the DAVIS procedure: boundary F, the slowest of other sizes and kinds"
+    note("elsewhere", claim, min(found.values()), ">= 1", kinds=found)
+
+
 def measure_rle(pairs: Pairs) -> None:
     true, predicted = ([Mask(m).to_rle() for m in side] for side in zip(*pairs, strict=True))
 
@@ -145,6 +192,7 @@ def main() -> None:
     steps: dict[str, Callable[[], None]] = {
         "iou": lambda: measure_iou(pairs),
         "boundary": lambda: measure_boundary(pairs),
+        "elsewhere": lambda: measure_elsewhere(pairs),
         "rle": lambda: measure_rle(pairs),
         "assign": measure_assignment,
     }

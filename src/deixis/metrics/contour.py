@@ -17,7 +17,7 @@ from deixis.structures.masks import Mask
 
 TOLERANCE = 0.008  # of the diagonal
 WORD = 64
-WORTH_CUTTING = 64 * 64  # pixels from which finding the box around them costs less than it saves
+WORTH_CUTTING = 128 * 128  # pixels from which finding the box around them costs less than it saves
 Window = tuple[int, int, int, int]  # half-open corners (x0, y0, x1, y1)
 FrameScore = Callable[[Mask | None, Mask | None], float]  # of one frame; None is an empty mask
 

@@ -56,9 +56,14 @@ def faults_of_set(drafts: Sequence[Draft]) -> list[str]:
         count = sum(draft.kind == kind for draft in drafts)
         if count != EACH:
             found.append(f"expected {EACH} {kind} questions, got {count}")
-    asked = [" ".join(without_codes(draft.question).lower().split()) for draft in drafts]
+    asked = [as_asked(draft) for draft in drafts]
     found += [f"asked twice: {text}" for text in sorted(set(asked)) if asked.count(text) > 1]
     return found
+
+
+def as_asked(draft: Draft) -> str:
+    """Return its question without codes and case: two that read alike are one question."""
+    return " ".join(without_codes(draft.question).lower().split())
 
 
 def _cited(draft: Draft, group: PictureSet) -> Iterator[Thing | str]:

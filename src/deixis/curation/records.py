@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deixis.curation.checks import faults_of, faults_of_set
+from deixis.curation.checks import as_asked, faults_of, faults_of_set
 from deixis.curation.drafts import Draft
 from deixis.curation.sets import PictureSet
 from deixis.data.m4seg import Owners, read_record
@@ -18,11 +18,16 @@ NOWHERE = Path("/nonexistent")  # no annotation files: a record must be whole by
 def make_records(
     group: PictureSet, drafts: Sequence[Draft]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the records of those drafts that pass every check, and why the others do not."""
+    """Return the records of those drafts that pass every check, and why the others do not.
+
+    Of two that ask the same the first is kept.
+    """
     records, faults = [], []
-    kept = []
+    kept: list[Draft] = []
     for draft in drafts:
         wrong = faults_of(draft, group)
+        if as_asked(draft) in map(as_asked, kept):
+            wrong = [*wrong, f"asked twice: {as_asked(draft)}"]
         if not wrong:
             record = make_record(group, draft)
             try:

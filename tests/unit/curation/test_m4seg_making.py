@@ -9,6 +9,7 @@ from deixis.curation.checks import faults_of, faults_of_set
 from deixis.curation.drafts import KINDS, Draft
 from deixis.curation.entities import read_pictures
 from deixis.curation.making import Order, make
+from deixis.curation.records import make_records
 from deixis.curation.rules import RuleAuthor
 from deixis.curation.scenes import write_source
 from deixis.curation.sets import Sampler
@@ -176,3 +177,12 @@ def test_a_question_asked_twice_and_a_missing_kind_are_faults(pair):
     said = faults_of_set([draft, draft])
     assert "asked twice: how many?" in said
     assert "expected 2 spatial questions, got 0" in said
+
+
+def test_of_two_drafts_that_ask_the_same_one_becomes_a_record(pair):
+    draft, first, _ = drafts_of(pair)
+    again = replace(draft, question=draft.question.upper())
+    other = replace(draft, question=f"How many {first.name}s?")
+    records, faults = make_records(pair, [draft, again, other])
+    assert [record["q"] for record in records] == [draft.question, other.question]
+    assert f"set {pair.number}: numerical: asked twice: how many?" in faults

@@ -5,15 +5,19 @@ A mid-size model with random weights (specification section 16: language 512 x 8
 <seg> tokens. Three sides take turns: our answer; the sum of what nobody can leave out (one encoding
 of each frame by each encoder, one prefill, n - 1 cached steps, and memory attention, mask decoder
 and memory encoder once per frame for all objects in one batch); and the published procedure, which
-does everything behind the language decoder again for every object.
+does everything behind the language decoder again for every object. One more turn of our answer and
+of the published procedure says which station takes how long, and what is left beside them: what
+reads is the same work for both.
 
-    python benchmarks/unipixel.py [rounds, 5] [objects, 1,4,16]
+    python benchmarks/unipixel.py [rounds, 5 at least] [objects, 1,4,16]
 
 The full run takes some fifteen minutes on two quiet cores.
 """
 
 import sys
+from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -145,6 +149,35 @@ def published(model: UniPixelModel, processor: UniPixelProcessor, images, answer
             _ = restore(drawing.mask_logits, SIZE) > 0
 
 
+def shares(model: UniPixelModel, side: Callable[[], object]) -> dict[str, float]:
+    """Return the seconds that each station takes of one turn of a side, and the rest."""
+    tracker = model.tracker
+    stations = {
+        "vision": model.vision,
+        "language": model.language,
+        "image_encoder": tracker.sam.vision,
+        "memory_attention": tracker.memory_attention,
+        "mask_decoder": tracker.sam.mask_decoder,
+        "memory_encoder": tracker.memory_encoder,
+    }
+    taken, began, hooks = dict.fromkeys(stations, 0.0), {}, []
+
+    def start(name: str, *_: object) -> None:
+        began[name] = perf_counter()
+
+    def stop(name: str, *_: object) -> None:
+        taken[name] += perf_counter() - began[name]
+
+    for name, part in stations.items():
+        hooks.append(part.register_forward_pre_hook(partial(start, name)))
+        hooks.append(part.register_forward_hook(partial(stop, name)))
+    (whole,) = seconds(side, 1)
+    for hook in hooks:
+        hook.remove()
+    taken["rest"] = whole - sum(taken.values())
+    return {name: round(one, 3) for name, one in taken.items()}
+
+
 def compared(reasoner: Reasoner, images: ImageSet, objects: int, rounds: int) -> dict[str, Any]:
     """Let the three sides take turns for one number of objects."""
     model, processor = reasoner.model, reasoner.processor
@@ -165,18 +198,24 @@ def compared(reasoner: Reasoner, images: ImageSet, objects: int, rounds: int) ->
     for warm in (ours, needed):
         warm()
     turns = [[*seconds(ours, 1), *seconds(needed, 1), *seconds(before, 1)] for _ in range(rounds)]
+    slower, faster = middle([a / b for a, b, _ in turns]), middle([c / a for a, _, c in turns])
+    least = AT_LEAST.get(objects, 0.0)
     return {
         "objects": objects,
-        "times_the_parts": round(middle([a / b for a, b, _ in turns]), 3),
-        "times_faster_than_published": round(middle([c / a for a, _, c in turns]), 2),
-        "at_least": AT_LEAST.get(objects, 0.0),
+        "times_the_parts": round(slower, 3),
+        "times_faster_than_published": round(faster, 2),
+        "the_parts_times_faster_than_published": round(middle([c / b for _, b, c in turns]), 2),
+        "at_least": least,
+        "holds": slower <= AT_MOST and faster >= least,
         "seconds_ours_parts_published": turns,
+        "seconds_by_station_ours": shares(model, ours),
+        "seconds_by_station_published": shares(model, before),
     }
 
 
 def main() -> None:
     """Compare all numbers of objects, and keep what was found."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    rounds = max(5, int(sys.argv[1])) if len(sys.argv) > 1 else 5
     counts = [int(n) for n in sys.argv[2].split(",")] if len(sys.argv) > 2 else [*AT_LEAST]
     reasoner = Reasoner(*mid_size(), name="mid-size")
     dice = np.random.default_rng(0)
@@ -186,11 +225,11 @@ def main() -> None:
     for name, side in sides.items():
         print(name, side)
     figure = max(side["times_the_parts"] for side in sides.values())
-    slow = [name for name, s in sides.items() if s["times_faster_than_published"] < s["at_least"]]
+    slow = [name for name, side in sides.items() if not side["holds"]]
     claim = "an answer of UniPixel, times its unavoidable parts"
     record(__file__, claim, figure, f"< {AT_MOST}", **sides, threads=torch.get_num_threads())
     if slow:
-        raise SystemExit(f"not fast enough beside the published procedure: {', '.join(slow)}")
+        raise SystemExit(f"not fast enough: {', '.join(slow)}")
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ class Whole(PublishedObjective):
 
 BEGINNING = Lessons(  # many questions about each clip, few of its frames drawn
     ways={"draw": 3, "tell": 4, "find": 2.5, "name": 0.5},
-    onward=1.0, drawn=4, objects=6, turns=6, words=400,
+    onward=1.0, drawn=4, objects=6, turns=4,
 )  # fmt: skip
 TELLING = ("yes", "no", "left", "right", "up", "down", *map(str, range(7)))
 

@@ -3,16 +3,15 @@
     python benchmarks/traps.py [--count 40] [--seed N [--keep DIR]]
 
 writes scenes in the published layouts, lets deixis-tiny answer each question once, and scores the
-same answers as published and without the trap. Writes docs/traps.json and fills the table of
-docs/benchmarks.md; ``--fill`` fills it from the file that is there. Figures are low, for the model
-knows drawn scenes only: what is shown is the difference.
+same answers as published and without the trap. Writes docs/traps.json and fills docs/benchmarks.md
+(``pages.py``). Figures are those of a small model; what is shown is the difference.
 """
 
 import argparse
 import json
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pages
 import trap_sets as sets
 
 from deixis import load
@@ -38,9 +38,6 @@ from deixis.metrics.words.phrases import word_iou_clean
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.samples import Sample
 
-ROOT = Path(__file__).parents[1]
-RESULT, PAGE = ROOT / "docs" / "traps.json", ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- traps -->\n", "<!-- end of traps -->"
 TOGETHER = 16
 PERCENT = 100.0
 
@@ -360,55 +357,33 @@ class Traps:
         return len(open_published(name, root, protocol="clean").samples)
 
 
-def table(found: Mapping[str, Any]) -> str:
-    """Return the table of the page."""
-    lines = ["| trap | what the published way does | set, figure | published | without | effect |"]
-    lines.append("|---|---|---|---|---|---|")
-    for row in found["traps"]:
-        difference = row["published"] - row["clean"]
-        effect = f"{100 * difference:+.2f}" if abs(difference) >= 5e-5 else "below 0.01"
-        values = f"{100 * row['published']:.2f} | {100 * row['clean']:.2f}"
-        where = f"`{row['data']}` {row['figure']}, {row['samples']}"
-        lines.append(f"| {row['number']} | {row['what']} | {where} | {values} | {effect} |")
-    return "\n".join(lines) + "\n"
-
-
-def filled(text: str) -> str:
-    """Return the page with its table filled from the file."""
-    before, begin, rest = text.partition(BEGIN)
-    rows = table(json.loads(RESULT.read_text(encoding="utf-8")))
-    return before + begin + rows + END + rest.partition(END)[2] if begin else text
-
-
 def main() -> None:
     """Measure, write and fill."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--keep", type=Path, help="keep sets and answers here, to go on later")
-    parser.add_argument("--fill", action="store_true")
     arguments = parser.parse_args()
-    if not arguments.fill:
-        seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
-        reasoner = load("deixis-tiny", device="cpu")
-        with TemporaryDirectory() as folder:
-            place = arguments.keep or Path(folder)
-            traps = Traps(reasoner, place, arguments.count, seed)
-            steps: tuple[Callable[[], None], ...] = (
-                *(traps.referring, traps.general, traps.reason_seg, traps.muse, traps.clips),
-                *(traps.pixelqa, traps.captions, traps.classes, traps.groundmore),
-            )
-            for step in steps:
-                step()
-        rows = sorted(traps.found, key=lambda trap: trap.number)
-        values = [
-            {k: round(v, 6) if isinstance(v, float) else v for k, v in vars(one).items()}
-            for one in rows
-        ]
-        fixed = {"model": "deixis-tiny", "fingerprint": reasoner.fingerprint}
-        found = {**fixed, "count": arguments.count, "seed": seed, "traps": values}
-        RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
+    reasoner = load("deixis-tiny", device="cpu")
+    with TemporaryDirectory() as folder:
+        place = arguments.keep or Path(folder)
+        traps = Traps(reasoner, place, arguments.count, seed)
+        steps: tuple[Callable[[], None], ...] = (
+            *(traps.referring, traps.general, traps.reason_seg, traps.muse, traps.clips),
+            *(traps.pixelqa, traps.captions, traps.classes, traps.groundmore),
+        )
+        for step in steps:
+            step()
+    rows = sorted(traps.found, key=lambda trap: trap.number)
+    values = [
+        {k: round(v, 6) if isinstance(v, float) else v for k, v in vars(one).items()}
+        for one in rows
+    ]
+    fixed = {"model": "deixis-tiny", "fingerprint": reasoner.fingerprint}
+    found = {**fixed, "count": arguments.count, "seed": seed, "traps": values}
+    pages.TRAPS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    pages.main()
 
 
 if __name__ == "__main__":

@@ -209,7 +209,83 @@ def write_more(root: Path) -> Opened:
     }
     opened["vicas masks"] = (root / "vicas/masks/000031/0.json", lambda: open_data("vicas", root))
     opened["jsonl"] = (root / "j.jsonl", lambda: JsonlReader(root / "j.jsonl"))
-    return opened
+    return {**opened, **write_others(root), **write_tables(root)}
+
+
+def write_others(root: Path) -> Opened:
+    """Write what reads one more file: LVIS, class lists, masks of GroundMoRe, two dialects."""
+    value = instances()
+    for image in value["images"]:
+        del image["file_name"]
+        image["coco_url"] = "http://x/train2017/a.jpg"
+    write_json(root / "lvis.json", value)
+    picture(root / "train2017/a.jpg")
+    for folder in ("mapillary/training/v2.0/labels", "cocostuff/train2017"):
+        (root / folder).mkdir(parents=True)
+        Image.fromarray(CUP.astype(np.uint8)).save(root / folder / "a.png")
+    picture(root / "mapillary/training/images/a.jpg")
+    write_json(root / "mapillary/config_v2.0.json", {"labels": [{"readable": "Wall"}] * 2})
+    (root / "cocostuff/cocostuff_classes.txt").write_text("names:\n0: wall\n1: sky-other")
+    mask = root / "groundmore/annotations/x_0010_0020/masks/0.png"
+    mask.parent.mkdir(parents=True)
+    Image.fromarray(CUP.astype(np.uint8)).save(mask)
+    base = root / "reason_seg/ReasonSeg"
+    write_json(base / "train/a.json", json.loads((root / "ReasonSeg/val/a.json").read_text()))
+    picture(base / "train/a.jpg")
+    said = {"image": "a.jpg", "query": "q", "outputs": "So."}
+    write_json(base / "explanatory/train.json", [said])
+    base = root / "GranDf/annotations/train"
+    told = json.loads((base / "GranDf_HA_GCG_train.json").read_text())
+    write_json(base / "OpenPsgGCG_train.json", told)
+    refs = [{"sentence": "a cup", "segmentation": RLE}]
+    spoken = [{"img_file_name": "a.jpg", "caption": "A cup.", "refs": refs}]
+    write_json(base / "RefCOCOg_GCG_train.json", spoken)
+    for folder in ("coco_2017/train2017", "coco_2014/train2014"):
+        picture(root / folder / "a.jpg")
+    return {
+        "lvis": (root / "lvis.json", lambda: open_coco(root / "lvis.json", root)),
+        "mapillary": (
+            root / "mapillary/config_v2.0.json",
+            lambda: open_semantic(root, "mapillary"),
+        ),
+        "cocostuff": (
+            root / "cocostuff/cocostuff_classes.txt",
+            lambda: open_semantic(root, "cocostuff"),
+        ),
+        "groundmore masks": (mask, lambda: open_groundmore(root)),
+        "explanatory": (
+            root / "reason_seg/ReasonSeg/explanatory/train.json",
+            lambda: open_reason_seg(root / "reason_seg", "train"),
+        ),
+        "psg": (base / "OpenPsgGCG_train.json", lambda: open_captions(root, "psg")),
+        "refcocog": (base / "RefCOCOg_GCG_train.json", lambda: open_captions(root, "refcocog")),
+    }
+
+
+def write_tables(root: Path) -> Opened:
+    """Write what needs pyarrow; nothing without."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        return {}
+    from deixis.data.formats.folders import open_parquet
+    from deixis.data.words.choices import open_video_mme
+
+    content = (root / "a.jpg").read_bytes()
+    rows = [{"image": {"bytes": content}, "text": "cup", "mask": CUP.tolist()}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), root / "rows.parquet")
+    row = {"question_id": "001", "videoID": "v", "question": "Which?", "duration": "short"}
+    row |= {"options": ["A. cup", "B. mug"], "answer": "B"}
+    path = root / "mme/test-00000-of-00001.parquet"
+    path.parent.mkdir()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), path)
+    for name in ("0", "1"):
+        picture(root / f"mme/videos/v/{name}.jpg")
+    return {
+        "parquet": (root / "rows.parquet", lambda: open_parquet(root / "rows.parquet")),
+        "video_mme": (path, lambda: open_video_mme(root / "mme")),
+    }
 
 
 def write_evaluated_captions(root: Path) -> None:

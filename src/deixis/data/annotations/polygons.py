@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from deixis.data.annotations.rows import mask_of
 from deixis.errors import DataError
 from deixis.extras import require
-from deixis.structures.masks import LARGEST, Mask
+from deixis.structures.masks import LARGEST
 
 IGNORED = 255  # the label of pixels that LISA leaves out
 TARGET = 1
@@ -31,7 +32,7 @@ def coco_map(segmentation: Any, size: tuple[int, int], where: str = "segmentatio
         )
     total = np.zeros(size, dtype=np.uint8)
     for rle in coco_rles(segmentation, size, where):
-        total += Mask.from_rle(rle).pixels
+        total += mask_of(rle, where).pixels
     return total
 
 

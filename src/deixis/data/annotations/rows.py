@@ -1,5 +1,6 @@
 """What all readers share: rows that become samples when asked for, pictures that may be missing."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from deixis.structures.pictures import Picture
 from deixis.structures.samples import Question, Sample
 
 Row = TypeVar("Row")
+PLACE = re.compile(r"(?:^|\s)\S*[/\\]\S+")  # a path, in an error that says where it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ class LazySamples(Sequence[Sample]):
 
     def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
         if isinstance(index, slice):
-            return [self.make(_whole(row)) for row in self.rows[index]]
-        return self.make(_whole(self.rows[index]))
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self._located(self.make, index)
 
     def labels(self, index: int) -> np.ndarray:
         """Return the maps (N, H, W) of a sample: 0 and 1, 2 where polygons overlap, 255 ignored.
@@ -78,7 +80,7 @@ class LazySamples(Sequence[Sample]):
         """
         if self.draw is None:
             raise DataError(f"{self.name}: expected maps of labels, got a data set without.")
-        return self.draw(_whole(self.rows[index]))
+        return self._located(self.draw, index)
 
     def more(self, index: int) -> Any:
         """Return what else a published metric asks for of a sample.
@@ -88,13 +90,31 @@ class LazySamples(Sequence[Sample]):
         """
         if self.extra is None:
             raise DataError(f"{self.name}: expected more than masks, got a data set without.")
-        return self.extra(_whole(self.rows[index]))
+        return self._located(self.extra, index)
+
+    def _located(self, read: Callable[[Any], Row], index: int) -> Row:
+        """Return what is read of a row; an error that names no file names the record instead."""
+        row = self.rows[index]
+        if isinstance(row, Broken):
+            raise DataError(row.reason)
+        try:
+            return read(row)
+        except DataError as error:
+            if PLACE.search(str(error)):
+                raise
+            raise DataError(f"{self.name}: record {index}: {error}") from error
 
 
-def _whole(row: Any) -> Any:
-    if isinstance(row, Broken):
-        raise DataError(row.reason)
-    return row
+def mask_of(rle: Any, where: str) -> Mask:
+    """Return the mask of an RLE.
+
+    Raises:
+        DataError: it is none; the message says where.
+    """
+    try:
+        return Mask.from_rle(rle)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
 
 
 def below(root: Path | str, *folders: str) -> Path:

@@ -21,6 +21,7 @@ from deixis.data.annotations.rows import (
     LazySamples,
     below,
     field,
+    mask_of,
     open_frames,
     or_broken,
 )
@@ -178,7 +179,7 @@ class _Clips:
         for track in self._of(row):
             for frame, rle in zip(total, track, strict=False):
                 if rle is not None:
-                    pixels = Mask.from_rle(rle).pixels
+                    pixels = mask_of(rle, self._where(row)).pixels
                     self._check(pixels.shape == size, row, f"masks of {size}, got {pixels.shape}")
                     frame += pixels
         return total
@@ -202,7 +203,7 @@ class _Clips:
         for frame, rles in zip(total, track, strict=False):
             for rle in rles if isinstance(rles, list) else [rles]:
                 if rle is not None:
-                    pixels = Mask.from_rle(rle).pixels
+                    pixels = mask_of(rle, where).pixels
                     self._check(pixels.shape == size, row, f"masks of {size}, got {pixels.shape}")
                     frame |= pixels
         return total
@@ -214,7 +215,7 @@ class _Clips:
             for index, rle in enumerate(track[: len(row.frames)]):
                 if rle is None:
                     continue
-                mask = Mask.from_rle(rle)
+                mask = mask_of(rle, self._where(row))
                 masks[index] = masks[index].joined(mask) if index in masks else mask
         masks = {index: mask for index, mask in sorted(masks.items()) if mask.area}
         target = Target(phrase=row.text, masks=masks)
@@ -235,7 +236,10 @@ class _Clips:
 
     def _check(self, good: bool, row: Expression, expected: str) -> None:
         if not good:
-            raise DataError(f"{self.masks}: {row.video}/{row.key}: expected {expected}.")
+            raise DataError(f"{self._where(row)}: expected {expected}.")
+
+    def _where(self, row: Expression) -> str:
+        return f"{self.masks}: {row.video}/{row.key}"
 
 
 def _expressions(meta: Path, by_number: bool, ordered: bool) -> Iterator[Expression | Broken]:

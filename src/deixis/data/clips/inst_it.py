@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deixis.data.annotations.index import read_record, record_rows
-from deixis.data.annotations.rows import LazySamples, below, field, open_frames
+from deixis.data.annotations.rows import LazySamples, below, field, mask_of, open_frames
 from deixis.errors import DataError
 from deixis.structures.answers import GroundedAnswer
 from deixis.structures.images import ImageSet
@@ -83,7 +83,7 @@ class _InstIt:
     def _mask(self, entry: Any, name: str, key: str, where: str) -> Mask | None:
         shown = field(entry, "segmentations", dict, where).get(name)
         found = shown.get(key) if isinstance(shown, dict) else None
-        return None if found is None else Mask.from_rle(field(found, "mask", dict, where))
+        return None if found is None else mask_of(field(found, "mask", dict, where), where)
 
 
 def _questions(entry: Any, where: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from deixis.data.annotations.coco import read_json
-from deixis.data.annotations.rows import LazySamples, field
+from deixis.data.annotations.rows import LazySamples, field, mask_of
 from deixis.errors import ConfigError, DataError
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
@@ -116,7 +116,8 @@ class _Regions:
                 raise DataError(
                     f"{where}: expected frames from 0 to {len(images) - 1} as keys, got {key!r}."
                 )
-            mask = Mask.from_rle(field(row, "segmentation", dict, f"{where}: frame {key}"))
+            inside = f"{where}: frame {key}"
+            mask = mask_of(field(row, "segmentation", dict, inside), inside)
             if mask.area:
                 found[int(key)] = mask
         return found

@@ -22,6 +22,7 @@ from deixis.data.annotations.rows import (
     LazySamples,
     below,
     field,
+    mask_of,
     open_frames,
     or_broken,
 )
@@ -171,7 +172,7 @@ class _Vicas:
         united: Mask | None = None
         for rle in rles:
             if rle is not None:
-                mask = Mask.from_rle(rle)
+                mask = mask_of(rle, f"{row.where}: frame {index}")
                 united = mask if united is None else united.joined(mask)
         return united
 

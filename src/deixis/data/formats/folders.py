@@ -3,9 +3,11 @@
 A sample is an image with one target per object.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -156,15 +158,37 @@ def open_parquet(file: Path | str, columns: Mapping[str, str] | None = None) -> 
         table = ParquetFile(path)
         missing = set(names.values()) - set(table.schema_arrow.names)
         counts = [table.metadata.row_group(i).num_rows for i in range(table.num_row_groups)]
+        whole = min(counts, default=0) >= 0 and sum(counts) == table.metadata.num_rows
     except (ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: expected a parquet file, got a broken one.") from error
+    if not whole:
+        raise DataError(f"{path}: expected groups of rows that add up, got {counts[:9]}.")
     if missing:
         raise DataError(
             f"{path}: expected the columns {sorted(names.values())}, got "
             f"{sorted(table.schema_arrow.names)}. Name them with columns."
         )
-    rows = tuple((group, row) for group, count in enumerate(counts) for row in range(count))
+    rows = _Rows(tuple(accumulate(counts, initial=0)))
     return LazySamples(path.stem, rows, _Parquet(path, names).sample)
+
+
+@dataclass(frozen=True)
+class _Rows(Sequence[Any]):
+    """Places (group, row) of a parquet file; ``starts`` are the groups' first rows, and the end."""
+
+    starts: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(index)
+        group = bisect_right(self.starts, place) - 1
+        return group, place - self.starts[group]
 
 
 @dataclass(frozen=True)
@@ -176,12 +200,16 @@ class _Parquet:
 
     def sample(self, row: tuple[int, int]) -> Sample:
         """Return the sample of a row."""
+        from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
 
         columns = list(self.names.values())
-        table = ParquetFile(self.path).read_row_group(row[0], columns=columns)
-        entry = table.slice(row[1], 1).to_pylist()[0]
         where = f"{self.path}: group {row[0]}, row {row[1]}"
+        try:
+            table = ParquetFile(self.path).read_row_group(row[0], columns=columns)
+            entry = table.slice(row[1], 1).to_pylist()[0]
+        except (ArrowException, OSError, ValueError, LookupError) as error:
+            raise DataError(f"{where}: expected a row, got a broken file.") from error
         picture = field(entry, self.names["image"], (bytes, dict), where)
         content = picture if isinstance(picture, bytes) else field(picture, "bytes", bytes, where)
         images = ImageSet.pictures([Picture(content, where).frame()])

@@ -1,0 +1,101 @@
+"""Fills docs/benchmarks.md and docs/metrics.md from the measurements that are kept beside them.
+
+    python benchmarks/pages.py
+
+The effects of traps come from docs/traps.json (``python benchmarks/traps.py``), the evaluator's own
+cost, the seconds to open files and the speed of metrics from the JSON of their scripts here.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+BENCHMARKS, METRICS = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "metrics.md"
+TRAPS = ROOT / "docs" / "traps.json"
+SPEEDS = ("iou", "boundary", "elsewhere", "rle", "assign")  # benchmarks/metrics_NAME.json
+END = "<!-- end of figures -->"
+KINDS = {  # of benchmarks/opening.py, in words
+    "talk": "LLaVA-Instruct, VideoGPT+",
+    "regions": "Osprey, Inst-IT",
+    "referring": "RefCOCO and its kin (pickle)",
+    "general": "gRefCOCO",
+    "questions": "MUSE",
+    "expressions": "MeViS and its kin",
+    "coco": "COCO instances",
+    "lines": "our own JSONL",
+    "parquet": "parquet",
+}
+
+
+def read(path: Path) -> Any:
+    """Return what a script has measured."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def traps() -> str:
+    """Return the table of traps: the same answers scored as published, and without the trap."""
+    lines = ["| trap | what the published way does | set, figure, samples | published | without "]
+    lines = [f"{lines[0]}| effect |", "|---|---|---|---|---|---|"]
+    for row in read(TRAPS)["traps"]:
+        difference = 100 * (row["published"] - row["clean"])
+        effect = f"{difference:+.2f}" if abs(difference) >= 0.005 else "below 0.01"
+        values = f"{100 * row['published']:.2f} | {100 * row['clean']:.2f}"
+        where = f"`{row['data']}` {row['figure']}, {row['samples']}"
+        lines.append(f"| {row['number']} | {row['what']} | {where} | {values} | {effect} |")
+    return "\n".join(lines) + "\n"
+
+
+def cost() -> str:
+    """Return the table of what the evaluator itself costs."""
+    lines = ["| data set | samples | seconds of one core per 1,000 samples | peak memory (MiB) |"]
+    lines.append("|---|---|---|---|")
+    for name, one in read(HERE / "evaluator.json")["sets"].items():
+        seconds, peak = one["seconds_per_1000"], one["peak_mib"]
+        lines.append(f"| `{name}` | {one['samples']} | {seconds:.1f} | {peak} |")
+    return "\n".join(lines) + "\n"
+
+
+def opening() -> str:
+    """Return the table of seconds until the first and the last of 200,000 records are there."""
+    lines = ["| file | MiB | seconds of one core | again |", "|---|---|---|---|"]
+    for kind, one in read(HERE / "opening.json")["kinds"].items():
+        lines.append(f"| {KINDS[kind]} | {one['mib']} | {one['first']:.2f} | {one['again']:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def speeds() -> str:
+    """Return the table of the metrics' speed, each with its bar."""
+    lines = ["| what | figure | bar |", "|---|---|---|"]
+    for name in SPEEDS:
+        one = read(HERE / f"metrics_{name}.json")
+        lines.append(f"| {one['claim']} | {one['figure']:.2f} | {one['bound']} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
+    BENCHMARKS: {"traps": traps, "cost": cost, "opening": opening},
+    METRICS: {"speeds": speeds},
+}
+
+
+def filled(page: Path) -> str:
+    """Return a page with its tables filled."""
+    text = page.read_text(encoding="utf-8")
+    for name, table in PAGES[page].items():
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        if begin:
+            text = before + begin + table() + END + rest.partition(END)[2]
+    return text
+
+
+def main() -> None:
+    """Fill all pages."""
+    for page in PAGES:
+        page.write_text(filled(page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,7 @@ from deixis.errors import WeightsError
 from deixis.models.configs.unipixel_config import RELEASED_TYPE, UniPixelConfig
 from deixis.models.published.unipixel_keys import WORDS, check_whole, our_name
 from deixis.models.published.unipixel_released import published_config
+from deixis.models.released import BASES
 from deixis.models.unipixel import UniPixelModel
 
 FAMILY = "unipixel"
@@ -80,11 +81,7 @@ def _check_family(values: Mapping[str, Any], source: Source) -> None:
             f'Use it: deixis ask IMAGE "QUESTION" --model {source.name}.'
         )
     if kind != RELEASED_TYPE:
-        advice = (
-            "That is Qwen2.5-VL, from which UniPixel was trained; give UniPixel's merged weights."
-            if kind == "qwen2_5_vl"
-            else "Give --family as the checkpoint is; see: deixis models."
-        )
+        advice = BASES.get(kind, "Give --family as the checkpoint is; see: deixis models.")
         raise WeightsError(
             f'{source.name}/config.json: expected model_type "{RELEASED_TYPE}", got "{kind}". '
             f"{advice}"

@@ -58,6 +58,10 @@ FAMILIES: dict[str, Callable[[], Family]] = {
 
 
 PUBLISHED = {"pixel_qwen2_5_vl": "unipixel"}  # model types that open without conversion
+BASES = {  # model types that are no family of ours, but that one was trained from
+    "qwen2_5_vl": "That is Qwen2.5-VL, from which UniPixel was trained; give UniPixel's merged "
+    "weights.",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +108,7 @@ def open_model(model: str | Path, dtype: str | None = None) -> Opened:
     if family not in FAMILIES:
         raise WeightsError(
             f'{config_file}: expected a model of {", ".join(FAMILIES)}, got "{family}". '
-            f"See: deixis models."
+            f"{BASES.get(family, 'See: deixis models.')}"
         )
     config_class, model_class, processor_class = FAMILIES[family]()
     config = config_class.from_dict(values)

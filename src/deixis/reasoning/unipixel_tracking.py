@@ -24,6 +24,7 @@ from deixis.structures.images import ImageSet
 from deixis.structures.masks import Mask
 from deixis.structures.numbering import frame_key, ordinal
 from deixis.structures.prompts import Box, Point, Prompt, Region
+from deixis.structures.samples import Question, Sample
 
 VERSION = 1  # of the file
 
@@ -89,7 +90,7 @@ class ClipTracking:
         check_images(images)
         self.engine, self.images = engine, images
         keep = sorted({prompt.image for prompt in prompts})
-        _check_places(images, keep)
+        _check_prompts(images, prompts)
         self.frames = engine.frames_drawn(images, keep)
         self.anchors: dict[int, list[Anchor]] = {}
         self.found: dict[int, Drawn] = {}
@@ -107,9 +108,9 @@ class ClipTracking:
         """
         if not prompts:
             raise DataError("prompts: expected at least one point, box or mask, got none.")
-        _check_places(self.images, {prompt.image for prompt in prompts})
+        _check_prompts(self.images, prompts)
         numbered = self._numbered(prompts)
-        for object_id, anchor in self._known(numbered):
+        for object_id, anchor in list(self._known(numbered)):  # all of them, or none
             self.anchors.setdefault(object_id, []).append(anchor)
         again = {prompt.object_id for prompt in numbered}
         if self._sweeps is not None and not self.finished:
@@ -266,13 +267,15 @@ def _id(one: Any) -> int:
     return int(one.object_id)
 
 
-def _check_places(images: ImageSet, indices: Iterable[int]) -> None:
-    for index in indices:
-        if not 0 <= index < len(images):
+def _check_prompts(images: ImageSet, prompts: Sequence[Prompt]) -> None:
+    """Refuse a prompt on a frame that is not there, beside its frame, or of another size."""
+    for prompt in prompts:
+        if not 0 <= prompt.image < len(images):
             raise DataError(
-                f"prompt: expected a frame index below {len(images)}, got {index}. "
+                f"prompt: expected a frame index below {len(images)}, got {prompt.image}. "
                 f"Point at a frame of the clip."
             )
+    Sample(images=images, question=Question(text="", prompts=tuple(prompts)))
 
 
 def _clip_key(images: ImageSet) -> list[Any]:

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,6 +15,8 @@ from deixis.models.published.unipixel_keys import LEGACY, our_name
 from deixis.models.released import open_model
 from deixis.models.unipixel import UniPixelModel
 from deixis.processing.unipixel import UniPixelProcessor
+from deixis.reasoning.reasoner import load
+from deixis.structures.prompts import Point
 
 SAM = {
     "image_encoder": {
@@ -143,11 +146,23 @@ def test_the_table_is_the_way_back_of_the_published_names(published):
     assert len(LEGACY) == 2
 
 
-def test_a_published_folder_opens_as_it_is(published, tmp_path):
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_published_folder_opens_as_it_is_and_answers(published, tmp_path, in_memory):
     folder, model = published
-    opened = open_model(written(folder, tmp_path / "whole", tensors_of(model)))
+    tensors = tensors_of(model)
+    if in_memory:  # as transformers holds them, and as later releases write them
+        tensors = {re.sub("^visual[.]", "model.visual.", name): t for name, t in tensors.items()}
+        tensors = {
+            re.sub("^model[.](?!visual)", "model.language_model.", name): t
+            for name, t in tensors.items()
+        }
+    source = written(folder, tmp_path / "whole", tensors)
+    reasoner = load(source)
     for name, value in model.state_dict().items():
-        assert torch.equal(opened.model.state_dict()[name], value), name
+        assert torch.equal(reasoner.model.state_dict()[name], value), name
+    picture = np.zeros((40, 60, 3), np.uint8)
+    answer = reasoner.answer(picture, "What is [1]?", [Point(image=0, x=20, y=9, object_id=1)])
+    assert {t.object_id for t in (*answer.targets, *answer.absent)} >= {1}
 
 
 def test_a_published_folder_converts_whole_and_answers(published, tmp_path):
@@ -180,3 +195,26 @@ def test_what_is_no_whole_unipixel_is_refused_by_name(published, tmp_path, kept,
     with pytest.raises(WeightsError, match=message):
         convert(str(source), tmp_path / "ours", "unipixel")
     assert not (tmp_path / "ours").exists()
+
+
+def test_a_plain_qwen_folder_is_refused_by_its_name(published, tmp_path):
+    """With its own config, under which nobody would look for seg_head."""
+    folder, model = published
+    plain = without(tensors_of(model), "^(seg_head|sam2|ref|tem|msk)")
+    source = written(folder, tmp_path / "qwen", plain)
+    values = json.loads((source / "config.json").read_text())
+    own = {key: value for key, value in values.items() if "sam2" not in key and "seg" not in key}
+    (source / "config.json").write_text(json.dumps({**own, "model_type": "qwen2_5_vl"}))
+    with pytest.raises(WeightsError, match=r'got "qwen2_5_vl"\. That is Qwen2\.5-VL, from which'):
+        convert(str(source), tmp_path / "ours", "unipixel")
+    with pytest.raises(WeightsError, match=r'got "qwen2_5_vl"\. That is Qwen2\.5-VL, from which'):
+        load(source)
+    assert not (tmp_path / "ours").exists()
+
+
+def test_a_folder_without_its_random_matrices_names_each_that_is_lost(published, tmp_path):
+    folder, model = published
+    for lost in ("sam2.sam_prompt_encoder.pe_layer", "ref_encoder.pe_layer", "tem_pe"):
+        source = written(folder, tmp_path / lost, without(tensors_of(model), rf"^{lost}[.].*gauss"))
+        with pytest.raises(WeightsError, match=re.escape(our_name(f"{lost}.positional"))):
+            load(source)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from unipixel_clips import clip, mask, random_parts
@@ -13,6 +14,7 @@ from deixis.reasoning.reasoner import Reasoner
 from deixis.reasoning.unipixel_looks import BACKWARD, blocks
 from deixis.reasoning.unipixel_tracking import ClipTracking
 from deixis.structures.images import ImageSet
+from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Region
 
 
@@ -141,11 +143,33 @@ def test_sampled_frames_are_those_that_are_read(reasoner):
     [
         ((), "expected at least one point, box or mask, got none"),
         ((Point(image=9, x=1.0, y=1.0),), "expected a frame index below 4, got 9"),
+        ((Point(image=1, x=99.0, y=1.0),), r"point: expected x in \[0, 52\) .* got 99,1"),
+        (
+            (Box(image=1, x0=4.0, y0=6.0, x1=53.0, y1=31.0),),
+            r"box: expected corners inside 52 x 36 of image 1@2, got 4,6,53,31",
+        ),
+        (
+            (Region(image=1, mask=Mask(np.ones((9, 9), dtype=bool))),),
+            r"expected a mask of image 1@2's size \(36, 52\) .* got \(9, 9\)",
+        ),
     ],
 )
 def test_prompts_that_lead_nowhere_are_refused(reasoner, prompts, message):
     with pytest.raises(DataError, match=message):
         reasoner.track(clip(4), prompts)
+
+
+def test_a_correction_that_is_refused_changes_nothing(reasoner):
+    tracking = reasoner.track(clip(40, seed=3), PROMPTS[1:])
+    steps = tracking.run()
+    shown = next(steps)
+    good = Region(image=5, mask=mask(9), object_id=5)
+    for bad in (Point(image=99, x=1.0, y=1.0), Point(image=4, x=70.0, y=1.0, object_id=5)):
+        with pytest.raises(DataError):
+            tracking.correct([good, bad])
+    assert tracking.frame(3) == shown
+    assert [anchor.frame for anchor in tracking.anchors[5]] == [3]
+    assert next(steps).index == 4  # the run goes on
 
 
 def test_a_run_over_another_clip_or_another_file_is_refused(reasoner, tmp_path):

@@ -82,6 +82,13 @@ def test_any_number_of_hidden_tokens_is_asked(model, count, monkeypatch):
     assert not torch.equal(tokens[0], tokens[1])
 
 
+def test_nothing_may_be_asked(model):
+    asks = Asks.of([], [], 64)
+    tokens = Meanings(model.config.sam_width).tokens(model, asks)
+    assert tokens.shape == (0, model.config.hidden_tokens, model.config.sam_width)
+    assert asks.known.shape == (0,)
+
+
 def scenes_of(task, count):
     keys = [WorldKey(split="train", task=task, seed=5, index=index) for index in range(count)]
     return [make_scene(key, questions=3) for key in keys]

@@ -252,6 +252,18 @@ def test_reading_begins_with_what_every_seg_asks():
         assert objective(model, batch)["text"].item() == pytest.approx(plain["text"].item())
 
 
+def test_a_step_in_which_nothing_is_drawn_teaches_words_alone():
+    model, processor = small_model(1)
+    objective = Speaking(processor)
+    objective.teacher.lessons = replace(objective.lessons, ways={"tell": 1})
+    batch = objective.collate(scenes_of("pixelqa"))
+    assert len(batch.asks) == 0
+    parts = objective(model, batch)
+    assert parts["text"] > 0
+    assert parts["masks"] == parts["asks"] == 0
+    sum(parts.values()).backward()
+
+
 def test_of_few_frames_that_are_drawn_the_first_is_where_it_shows(folder):
     _, processor = small_model(1)
     objective = Speaking(processor)

@@ -160,7 +160,10 @@ class BasesObjective:
             objects=tuple(len(clip["asked"]) for clip in clips),
             masks=tuple(clip["masks"] for clip in clips),
             touched=tuple(clip["touched"] for clip in clips),
-            named=tuple(torch.tensor(clip["named"]).reshape(-1, len(KINDS)) for clip in clips),
+            named=tuple(
+                torch.tensor(clip["named"], dtype=torch.long).reshape(-1, len(KINDS))
+                for clip in clips
+            ),
         )
 
     def _clip(self, scene: Scene) -> dict[str, Any]:

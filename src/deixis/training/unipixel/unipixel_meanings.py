@@ -48,6 +48,7 @@ class Asks:
     ) -> "Asks":
         """Return prompts on frames of ``size`` (height, width) each, and words, of each target."""
         nowhere = [[0.0, 0.0], [0.0, 0.0]]
+        words = torch.tensor([said for _, said in asked], dtype=torch.long)
         corners = [
             nowhere if prompt is None else canvas_corners(prompt, own, side)
             for (prompt, _), own in zip(asked, size, strict=True)
@@ -56,7 +57,7 @@ class Asks:
             coords=torch.tensor(corners).reshape(-1, 2, 2),
             is_box=torch.tensor([isinstance(one, Box) for one, _ in asked], dtype=torch.bool),
             pointed=torch.tensor([one is not None for one, _ in asked], dtype=torch.bool),
-            said=torch.tensor([said for _, said in asked]).reshape(-1, len(KINDS)),
+            said=words.reshape(-1, len(KINDS)),
         )
 
     def __len__(self) -> int:

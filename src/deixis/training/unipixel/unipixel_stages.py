@@ -133,6 +133,7 @@ BEGINNING = Lessons(  # many questions about each clip, few of its frames drawn
     ways={"draw": 3, "tell": 4, "find": 2.5, "name": 0.5},
     onward=1.0, drawn=4, objects=6, turns=4,
 )  # fmt: skip
+GIVEN = 0.5  # share of the targets that are drawn from what ought to be asked, not from what is
 TELLING = ("yes", "no", "left", "right", "up", "down", *map(str, range(7)))
 
 
@@ -159,7 +160,8 @@ class Speaking(UniPixelObjective):
     """Teaches reading and writing from nothing, around bases that see and draw already.
 
     Beside words and masks the hidden tokens of every <seg> learn what SAM was taught to
-    understand: "asks". Words that tell things apart weigh "telling" times as much as others.
+    understand: "asks". Half of the targets are drawn from that itself, so that SAM does not forget
+    it over what is asked at first. Words that tell things apart weigh "telling" times as much.
     """
 
     lessons = BEGINNING
@@ -194,12 +196,14 @@ class Speaking(UniPixelObjective):
         lessons, asks = batch.lessons, batch.asks
         hidden = model.read(model.see(lessons))
         slots = model.slots(hidden, lessons.tokens)
+        asked, wanted = slots.hidden.float(), self.meanings.tokens(model, asks).detach().float()
+        given = asks.known & (torch.rand(len(asks)) < GIVEN).to(asks.known.device)
+        drawn = torch.where(given[:, None, None], wanted, asked)
         with exactly(hidden.device):  # what draws is small: a short type costs more than it saves
-            output = model.point(replace(slots, hidden=slots.hidden.float()), lessons)
+            output = model.point(replace(slots, hidden=drawn), lessons)
         output = replace(output, text_logits=model.speak(hidden))
         losses = unipixel_losses(output, _coarser(lessons))
-        wanted = self.meanings.tokens(model, asks).detach()
-        off = (slots.hidden.float() - wanted.float()).square().mean((1, 2))
+        off = (asked - wanted).square().mean((1, 2))
         parts = {
             "text": self._text(output.text_logits, lessons),
             "masks": losses.total - losses.text,

@@ -375,3 +375,23 @@ def test_the_published_index_formula_gives_the_same_columns(whole):
     count = batch.layout.num_images[batch.set_of_row][batch.slots.row]
     before = batch.slots.column - 1  # t, the token before [SEG]
     assert got == (before + (3 - 1) * count).tolist()
+
+
+def test_without_a_q_former_every_patch_is_read_and_images_meet_in_the_language_decoder_only():
+    model, processor = make(image_rows="patches", relation="none")
+    assert (model.relation, model.qformer) == (None, None)
+    batch = encoded(processor, samples())
+    seen = model.see(batch)
+    patches = model.projection(model.vision.eva(batch.pixels).last_hidden_state[:, 1:])
+    assert patches.shape[1] == model.config.rows_per_image == 9
+    for row, group in enumerate(batch.set_of_row.tolist()):
+        frames = batch.layout.frames(group)
+        starts = (seen.lengths[row].cumsum(0) - seen.lengths[row])[batch.images[row]]
+        assert len(starts) == len(frames)
+        for start, frame in zip(starts.tolist(), frames, strict=True):
+            torch.testing.assert_close(seen.embedded[row, start : start + 9], patches[frame])
+    output = model(batch)
+    for row, alone in enumerate(samples()):
+        single = model(encoded(processor, [alone]))
+        mine = batch.slots.row == row
+        torch.testing.assert_close(output.mask_logits[mine], single.mask_logits)

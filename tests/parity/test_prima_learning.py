@@ -45,6 +45,15 @@ def expected_names(model, first):
     }
 
 
+def test_without_a_q_former_gradient_reaches_the_published_parts_that_are_there():
+    model, processor = make(image_rows="patches", relation="none")
+    freeze(model, prepare_published_stage(model))
+    parts = PrimaObjective(processor)(model.double(), encoded(processor, samples()))
+    sum(parts.values()).backward()
+    heads = {name.partition(".")[0] for name in trained_names(model)}
+    assert heads == {"projection", "seg_head", "language", "decoding"}
+
+
 @pytest.mark.parametrize("first", [False, True], ids=["second version", "first version"])
 def test_gradient_reaches_exactly_the_trained_list(first):
     changes = {"relation": "none", "dino_config": DINO} if first else {}

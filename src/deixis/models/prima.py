@@ -87,14 +87,16 @@ class PrimaModel(PreTrainedModel):
         super().__init__(config)
         width = config.text_config.hidden_size
         self.vision = PrimaVision(config)
-        self.relation = SharedQueries(config.square())
-        self.qformer = InstructBlipQFormerModel(config.qformer_config)
-        self.projection = nn.Linear(config.qformer_config.hidden_size, width)
+        asks = config.image_rows == "queries"  # in place of handing all patches on
+        self.relation = SharedQueries(config.square()) if asks else None
+        self.qformer = InstructBlipQFormerModel(config.qformer_config) if asks else None
+        read = config.qformer_config if asks else config.vision_config
+        self.projection = nn.Linear(read.hidden_size, width)
         self.language = LlamaForCausalLM(config.text_config)
         self.seg_head = SegHead(width, config.prompt_width)
         self.decoding = SegmentAnything(config.sam_config)
         self.post_init()
-        if config.relation_silent:
+        if config.relation_silent and self.relation is not None:
             self.relation.silence()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -123,8 +125,7 @@ class PrimaModel(PreTrainedModel):
         """
         look = look or self.look(batch.pixels, batch.canvas)
         features = look.vision  # (F, P, C)
-        queries = self.relation.relate(*by_set(features, batch.layout))  # (G, Q, E)
-        asked, there = self.ask(queries, features, batch)  # (X, Q + T, E)
+        asked, there = self.rows(features, batch)  # (X, Q + T, E)
         rows = self.projection(asked[there])  # (Y, D)
         lengths = token_lengths(batch, there)  # (B, N)
         words = self.language.get_input_embeddings()(batch.tokens.masked_fill(batch.images, 0))
@@ -135,6 +136,15 @@ class PrimaModel(PreTrainedModel):
             num_images=int(batch.layout.num_images.max()),
             image=batch.layout.image,
         )
+
+    def rows(self, features: Tensor, batch: PrimaBatch) -> tuple[Tensor, Tensor]:
+        """Return what each row reads of each of its images (X, ...), as ``ask`` does; without a
+        Q-Former the patches themselves (X, P - 1, C), the class left out."""
+        if self.relation is None:
+            patches = features[asked_frames(batch)[1], 1:]
+            return patches, torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
+        queries = self.relation.relate(*by_set(features, batch.layout))  # (G, Q, E)
+        return self.ask(queries, features, batch)
 
     def ask(
         self, queries: Tensor, features: Tensor, batch: PrimaBatch
@@ -150,6 +160,7 @@ class PrimaModel(PreTrainedModel):
             Rows (X, Q + T, E) of the Q-Former, images in order, row after row; and which of them
             are handed on (X, Q + T): the queries', with ``keep_text_rows`` the question's too.
         """
+        assert self.qformer is not None, "patches are handed on unasked"
         row, frame = asked_frames(batch)  # (X,)
         given = queries[batch.set_of_row[row]]  # (X, Q, E)
         text, said = batch.text[row], batch.text_held[row]

@@ -153,7 +153,7 @@ class PrimaProcessor:
         else:
             ids = self.words.prompt(question, count)
             known = len(ids)
-        most = self.config.most_tokens - (self.config.num_queries - 1) * count
+        most = self.config.most_tokens - (self.config.rows_per_image - 1) * count
         if known > most:
             raise DataError(
                 f"question: expected at most {most} tokens with its prompt beside {count} "

@@ -68,6 +68,18 @@ def test_the_relation_costs_what_its_formula_says(counted):
     )
 
 
+def test_all_patches_cost_no_q_former_and_a_longer_prompt(tmp_path, counted):
+    config = prima_tiny()
+    values = {**config.to_dict(), "image_rows": "patches", "relation": "none"}
+    type(config).from_dict(values).save_pretrained(tmp_path)
+    stations = count_operations(str(tmp_path), COUNT, TOKENS)["stations"]
+    assert stations["vision"] == pytest.approx(counted["stations"]["vision"])
+    assert stations["relation"] * 1e12 == pytest.approx(2 * COUNT * 9 * 24 * 40)  # the projection
+    columns = TEXT + NAMED * COUNT + 9 * COUNT
+    prefill = llama(columns, 0, config.text_config)
+    assert stations["language_prefill"] * 1e12 == pytest.approx(prefill, rel=1e-6)
+
+
 def test_every_image_costs_its_vision_once_more(folder, counted):
     one = count_operations(str(folder), 1, TOKENS)["stations"]
     two = counted["stations"]

@@ -65,6 +65,8 @@ def test_the_words_of_bert_make_a_tokenizer_that_reads_as_bert_does():
     [
         ({"relation": "meanest"}, 'relation: .*got "meanest"'),
         ({"image_name": "never"}, 'image_name: .*got "never"'),
+        ({"image_rows": "words"}, 'image_rows: .*got "words"'),
+        ({"image_rows": "patches"}, 'relation: expected "none" with .*"patches".* got "square"'),
         ({"num_queries": 0}, "num_queries: expected a whole number from 1 on, got 0"),
         ({"seg_token": 40_000}, "token ids: .*got seg_token 40000"),
         ({"seg_token": 32005}, "token ids: .*two that are one"),

@@ -75,7 +75,7 @@ def count_operations(name: str, images: int, answer_tokens: int) -> dict[str, An
 
 
 def prima_bill(bill: Bill, config: PrimaConfig) -> None:
-    """Count PRIMA: 32 rows of each image go to the language decoder."""
+    """Count PRIMA: 32 rows of each image go to the language decoder, or all its patches."""
     for part in (config.vision_config, config.qformer_config, config.text_config):
         part._attn_implementation = "eager"  # so that attention is counted as it is written
     if config.dino_config is not None:
@@ -84,11 +84,9 @@ def prima_bill(bill: Bill, config: PrimaConfig) -> None:
     count, side = bill.images, config.vision_config.image_size
     features = bill.count("vision", lambda: model.vision(meta(count, 3, side, side)))
     _sam_sees(bill, model.decoding)
-    there = torch.ones(1, count, dtype=torch.bool)
-    queries = bill.count("relation", lambda: model.relation.relate(features[None], there))
-    rows = bill.count("relation", lambda: _ask(model, queries, features))
+    rows = bill.count("relation", lambda: _rows(model, features))
     bill.count("relation", lambda: model.projection(rows))
-    columns = bill.text + config.num_queries * count
+    columns = bill.text + config.rows_per_image * count
     bill.language(model.language.model, model.language.lm_head, columns)
     bill.masks(model.seg_head, model.decoding, config.text_config.hidden_size)
 
@@ -198,9 +196,15 @@ def _of_folder(name: str) -> Callable[[Bill], None]:
 # -- what is run ---------------------------------------------------------------------------------
 
 
-def _ask(model: PrimaModel, queries: Tensor, features: Tensor) -> Tensor:
-    """Let the Q-Former look into every image with the question; the rows of its queries."""
-    count, rows = len(features), queries.shape[1]
+def _rows(model: PrimaModel, features: Tensor) -> Tensor:
+    """Let the Q-Former look into every image of a set with the question; the rows of its queries.
+    Without one, the patches."""
+    if model.relation is None or model.qformer is None:
+        return features[:, 1:]
+    count = len(features)
+    there = torch.ones(1, count, dtype=torch.bool)
+    queries = model.relation.relate(features[None], there)
+    rows = queries.shape[1]
     out = model.qformer(
         input_ids=torch.zeros(count, QUESTION, dtype=torch.long, device="meta"),
         query_embeds=queries.expand(count, -1, -1),

@@ -21,6 +21,7 @@ from deixis.relation.square import SQuAREConfig
 
 PrimaRelation = Literal["square", "none", "pooling", "projection", "concat"]
 ImageName = Literal["after", "before"]
+ImageRows = Literal["queries", "patches"]
 MOST_IMAGES = 9  # "IMAGE1" must not be the beginning of another image's name
 
 RELATION_VALUES = {  # ours -> the station's
@@ -51,6 +52,9 @@ class PrimaConfig(PreTrainedConfig):
         qformer_config: the instruction-guided Q-Former.
         text_config: the language decoder.
         sam_config: Segment Anything.
+        image_rows: what the language decoder reads of an image: the "queries" of the Q-Former, or
+            all "patches" of EVA, as GLaMM does with CLIP's; then there is no Q-Former and nothing
+            relates images before the language decoder.
         num_queries: rows of an image; as many global as relational queries, for they are added.
         relation: what the global queries learn of the whole set: "square", or the ablations
             "none", "pooling" (its mean, projected once), "projection" (its mean, projected to a
@@ -92,6 +96,7 @@ class PrimaConfig(PreTrainedConfig):
         qformer_config: Any = None,
         text_config: Any = None,
         sam_config: Any = None,
+        image_rows: str = "queries",
         num_queries: int = 32,
         relation: str = "square",
         relation_layers: int = 1,
@@ -134,6 +139,7 @@ class PrimaConfig(PreTrainedConfig):
         self.sam_config = _made(SamConfig, sam_config, {"vision_config": VIT_H})
         # Both copies of SAM's positional table are saved, so that a file holds every tensor.
         self.sam_config.tie_word_embeddings = False
+        self.image_rows = image_rows
         self.num_queries, self.relation = num_queries, relation
         self.relation_layers, self.relation_heads = relation_layers, relation_heads
         self.relation_norm, self.relation_ffn = relation_norm, relation_ffn
@@ -158,6 +164,13 @@ class PrimaConfig(PreTrainedConfig):
     def prompt_width(self) -> int:
         """C, the width of a prompt of SAM's mask decoder."""
         return int(self.sam_config.mask_decoder_config.hidden_size)
+
+    @property
+    def rows_per_image(self) -> int:
+        """Columns that an image takes in the language decoder, without the question's."""
+        if self.image_rows == "queries":
+            return self.num_queries
+        return int(self.vision_config.image_size // self.vision_config.patch_size) ** 2
 
     def square(self) -> SQuAREConfig:
         """Return the config of the relation.
@@ -214,6 +227,7 @@ def _check(config: PrimaConfig) -> None:
     for name, known in (
         ("relation", get_args(PrimaRelation)),
         ("image_name", get_args(ImageName)),
+        ("image_rows", get_args(ImageRows)),
         ("alignment_by", ("object", "phrase")),
     ):
         value = getattr(config, name)
@@ -233,6 +247,11 @@ def _check(config: PrimaConfig) -> None:
         raise ConfigError(
             f"fuse_heads: expected a divisor of vision_config.hidden_size ({widths[0]}), "
             f"got {config.fuse_heads}."
+        )
+    if config.image_rows == "patches" and config.relation != "none":
+        raise ConfigError(
+            f'relation: expected "none" with image_rows "patches", which go past it, got '
+            f'"{config.relation}".'
         )
     names = [name for name in vars(config) if name.endswith("_token") and name != "image_token"]
     _check_ids({name: getattr(config, name) for name in names}, config.text_config.vocab_size)
@@ -365,15 +384,10 @@ def scenes_sam() -> dict[str, Any]:
             "initializer_range": 0.02,
         },
         "prompt_encoder_config": {
-            "hidden_size": 64,
-            "image_size": 128,
-            "patch_size": 8,
-            "mask_input_channels": 8,
+            "hidden_size": 64, "image_size": 128, "patch_size": 8, "mask_input_channels": 8,
         },
         "mask_decoder_config": {
-            "hidden_size": 64,
-            "mlp_dim": 160,
-            "num_attention_heads": 4,
+            "hidden_size": 64, "mlp_dim": 160, "num_attention_heads": 4,
             "iou_head_hidden_dim": 48,
         },
     }
@@ -395,15 +409,10 @@ def tiny_sam() -> dict[str, Any]:
             "initializer_range": 0.02,
         },
         "prompt_encoder_config": {
-            "hidden_size": 32,
-            "image_size": 64,
-            "patch_size": 8,
-            "mask_input_channels": 8,
+            "hidden_size": 32, "image_size": 64, "patch_size": 8, "mask_input_channels": 8,
         },
         "mask_decoder_config": {
-            "hidden_size": 32,
-            "mlp_dim": 52,
-            "num_attention_heads": 2,
+            "hidden_size": 32, "mlp_dim": 52, "num_attention_heads": 2,
             "iou_head_hidden_dim": 26,
         },
     }

@@ -36,7 +36,8 @@ def published_parts(config: Any) -> list[Trained]:
     names = list(SECOND if config.dino_config is None else FIRST)
     if config.relation == "none":
         names = [name for name in names if name != "relation.relation.*"]
-    names += ["relation.queries"] if config.train_queries else []
+    asks = config.image_rows == "queries"
+    names += ["relation.queries"] if config.train_queries and asks else []
     names += [MASK_DECODER] if config.train_mask_decoder else []
     return [Trained(name=name) for name in names]
 

@@ -69,6 +69,20 @@ def test_the_recipe_ends_with_exactly_the_published_parts_of_at_most_eight_milli
         assert not any("lora" in name for name in freeze(model, stage.train))
 
 
+def test_the_opponent_of_the_unified_family_reads_all_patches_and_relates_nothing():
+    ours, theirs = (load_run(RECIPE.with_name(f"opponent_{n}.yaml")) for n in ("deixis", "glamm"))
+    config = make_config(theirs.model, theirs.model_overrides, PRESETS)
+    assert (config.image_rows, config.relation, config.rows_per_image) == ("patches", "none", 64)
+    with torch.device("meta"):
+        model = PrimaModel(config)
+        assert sum(p.numel() for p in model.parameters()) <= 8_000_000
+        ready(model)
+    for stage in theirs.stages:
+        assert freeze(model, stage.train)
+    for mine, other in zip(ours.stages, theirs.stages, strict=True):
+        assert {one.task for one in mine.data} == {one.task for one in other.data}
+
+
 def test_a_run_goes_through_both_stages_and_leaves_a_model_that_answers(folder, tmp_path):
     file = tmp_path / "run.yaml"
     file.write_text(

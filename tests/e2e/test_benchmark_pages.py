@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from calling import call
 
 from deixis.data.catalogue import DATA_SETS
 from deixis.evaluation.protocols.published import UNSCORED, WAYS
@@ -66,7 +67,6 @@ def test_every_data_set_has_its_line_with_its_protocols():
 
 def test_every_command_of_the_table_scores_a_perfect_answer(tmp_path):
     sys.path.insert(0, str(ROOT / "tests/unit/data"))
-    from calling import call
     from scene_sets import write_scenes
 
     write_scenes(tmp_path)
@@ -83,3 +83,33 @@ def test_every_command_of_the_table_scores_a_perfect_answer(tmp_path):
         done = call(*words, "--baseline", "oracle")
         assert done.code == 0, (command, done.err)
     assert (tmp_path / "in.zip").is_file()
+
+
+def test_a_wrong_root_is_told_in_one_sentence_for_every_data_set(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("x")
+    (tmp_path / "empty").mkdir()
+    for name in [*WAYS, "m4seg"]:
+        for root in (tmp_path / "none", file, tmp_path / "empty"):
+            for command in (["eval", name, "--baseline", "empty"], ["data", "check", name]):
+                done = call(*command, "--root", root)
+                assert done.code == 2, (command, root)
+                assert len(done.err.splitlines()) == 1, done.err
+                assert done.err.startswith("deixis: "), done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--protocol", "clean"], "--protocol: expected with a data set of others"),
+        (["--judge", "x.jsonl"], "--judge: expected with a data set of others"),
+        (["--phrases", "minilm"], "--phrases: expected with a data set of others"),
+        (["--quarantine", "x.jsonl"], "--quarantine: expected with a data set of others"),
+        (["--submission", "x.zip"], "--submission: expected one of mevis"),
+    ],
+)
+def test_what_only_data_sets_of_others_have_is_refused_with_scenes(options, words):
+    done = call("eval", "scenes:refer", "--count", "1", "--baseline", "oracle", *options)
+    assert done.code == 2
+    assert words in done.err
+    assert len(done.err.splitlines()) == 1

@@ -229,8 +229,8 @@ def write_others(root: Path) -> Opened:
     mask = root / "groundmore/annotations/x_0010_0020/masks/0.png"
     mask.parent.mkdir(parents=True)
     Image.fromarray(CUP.astype(np.uint8)).save(mask)
-    base = root / "reason_seg/ReasonSeg"
-    write_json(base / "train/a.json", json.loads((root / "ReasonSeg/val/a.json").read_text()))
+    base = root / "ReasonSeg"
+    write_json(base / "train/a.json", json.loads((base / "val/a.json").read_text()))
     picture(base / "train/a.jpg")
     said = {"image": "a.jpg", "query": "q", "outputs": "So."}
     write_json(base / "explanatory/train.json", [said])
@@ -254,8 +254,8 @@ def write_others(root: Path) -> Opened:
         ),
         "groundmore masks": (mask, lambda: open_groundmore(root)),
         "explanatory": (
-            root / "reason_seg/ReasonSeg/explanatory/train.json",
-            lambda: open_reason_seg(root / "reason_seg", "train"),
+            root / "ReasonSeg/explanatory/train.json",
+            lambda: open_reason_seg(root, "train"),
         ),
         "psg": (base / "OpenPsgGCG_train.json", lambda: open_captions(root, "psg")),
         "refcocog": (base / "RefCOCOg_GCG_train.json", lambda: open_captions(root, "refcocog")),

@@ -55,7 +55,8 @@ def coco_rles(segmentation: Any, size: tuple[int, int], where: str) -> list[dict
         else:
             _check_polygon(part, where)
             rle = coco.frPyObjects([list(part)], height, width)[0]
-        if list(rle.get("size", ())) != [height, width]:
+        given = rle.get("size")
+        if not isinstance(given, list | tuple) or list(given) != [height, width]:
             raise DataError(
                 f"{where}: expected masks of {height} x {width} pixels (height, width), "
                 f"got {rle.get('size')}. Check that images and annotations are of one release."

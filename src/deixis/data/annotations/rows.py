@@ -16,7 +16,7 @@ from deixis.structures.pictures import Picture
 from deixis.structures.samples import Question, Sample
 
 Row = TypeVar("Row")
-PLACE = re.compile(r"(?:^|\s)\S*[/\\]\S+")  # a path, in an error that says where it is
+PLACE = re.compile(r"(?:^|\s)(?:\w:)?[/\\]\w")  # a path, in an error that says where it is
 
 
 @dataclass(frozen=True, slots=True)

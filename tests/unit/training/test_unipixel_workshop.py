@@ -21,6 +21,7 @@ from deixis.scenes.world import WorldKey
 from deixis.training.running.beginning import is_of, make_config
 from deixis.training.running.optimizing import freeze
 from deixis.training.running.trainer import train, workshop_of
+from deixis.training.unipixel import unipixel_bases
 from deixis.training.unipixel.unipixel_bases import BasesObjective, Teaching
 from deixis.training.unipixel.unipixel_recipe import add_published_adapters, published_parts
 from deixis.training.unipixel.unipixel_stages import Speaking, UniPixelObjective
@@ -185,14 +186,14 @@ def test_bases_are_taught_to_both_encoders_and_to_follow_and_nothing_else():
     model, processor = small_model(1)
     model.teaching = Teaching(model.config)
     objective = BasesObjective(processor)
-    batch = objective.collate(scenes_of("refer", "clip"))
-    assert len(batch.canvas) == sum(batch.lengths) == 5
-    assert batch.grids[:, 0].tolist() == [1, 2]  # a picture; two pairs of frames
+    batch = objective.collate(scenes_of("clip", "refer"))
+    assert batch.lengths == (4, 1)
+    assert len(batch.canvas) == 4  # SAM looks at the first half
+    assert batch.grids[:, 0].tolist() == [2, 1]  # two pairs of frames; a picture
+    assert len(batch.named) == len(batch.touched) == 2
     assert batch.objects == tuple(one.shape[1] for one in batch.masks)
     assert len(batch.asks) == sum(batch.objects)
-    assert [tuple(one.shape[:2]) for one in batch.masks] == list(
-        zip(batch.lengths, batch.objects, strict=True)
-    )
+    assert [tuple(one.shape[:2]) for one in batch.masks] == [(4, batch.objects[0])]
     first, last = fall(objective, batch, model, 12, 3e-3)
     assert set(first) == set(objective.weights)
     assert all(last[name] < first[name] for name in objective.weights)
@@ -202,7 +203,8 @@ def test_bases_are_taught_to_both_encoders_and_to_follow_and_nothing_else():
     assert tables == {"language.embed_tokens.weight"}  # of the decoder only its table of words
 
 
-def test_what_clips_ask_together_is_what_they_ask_alone():
+def test_what_clips_ask_together_is_what_they_ask_alone(monkeypatch):
+    monkeypatch.setattr(unipixel_bases, "SHARE", 1)
     model, processor = small_model(1)
     model.teaching = Teaching(model.config)
     objective, scenes = BasesObjective(processor), scenes_of("clip", "refer", "pixelqa", "many")

@@ -52,6 +52,7 @@ FRAMES, OBJECTS = 4, 4  # of a clip that SAM learns to follow, and of its things
 LEAST = 30  # pixels of a thing that is asked for
 SHARP = 16.0  # of the likeness between what is read and a word, as logits
 WAYS = {"prompt": 0.4, "words": 0.4, "both": 0.2}  # how SAM is asked for a thing
+SHARE = 2  # of so many clips SAM looks at one: Qwen's encoder learns its words more slowly
 ABSENT = 0.5  # share of the scenes in which it is asked for one that is not there
 FINE = 2  # pixels of SAM's canvas along a side of those in which masks are compared
 MASKS = 0.2  # weight of a frame's masks, whose published weights sum up to more than 100
@@ -85,17 +86,17 @@ class Teaching(nn.Module):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bases:
-    """Frames of several clips, what their pixels show, and what is asked for in each.
+    """Frames of several clips, what their pixels show, and what SAM is asked for in some of them.
 
     Attributes:
         patches: of all views; grids: for each clip its patches (t, h, w).
-        canvas: (F, 3, S, S) as SAM reads them; lengths: frames of each clip.
+        lengths: frames of each clip, those that SAM looks at first.
         words: kind -> (F, H, W) 1 + index of the word, 0 for none.
-        asks: of all clips' objects.
-        objects: how many of them each clip has.
-        masks: for each clip (T, O, S / 2, S / 2) bool.
-        touched: for each clip (t, O, h, w) bool, the cells of its objects that are there.
+        touched: for each clip (t, O, h, w) bool, the cells of things that its first frame shows.
         named: for each clip (O, 3) their words by kind.
+        canvas: (F, 3, S, S) as SAM reads them; only of the clips that it looks at.
+        asks: of the objects of these; objects: how many each of them has.
+        masks: for each of them (T, O, S / 2, S / 2) bool.
     """
 
     patches: Tensor
@@ -145,20 +146,22 @@ class BasesObjective:
     def collate(self, scenes: Sequence[Scene]) -> Bases:
         """Turn renderings into pixels and labels; all frames have one size."""
         clips = [self._clip(scene) for scene in scenes]
+        drawn = clips[: -(-len(clips) // SHARE)]
         rows = [row for clip in clips for row in clip["labels"]]
+        seen = [row["pixels"] for clip in drawn for row in clip["labels"]]
         return Bases(
             patches=torch.cat([clip["view"].patches for clip in clips]),
             grids=torch.tensor([clip["view"].grid for clip in clips]),
-            canvas=torch.cat([sam_frames(row["pixels"][None], self.side) for row in rows]),
+            canvas=torch.cat([sam_frames(pixels[None], self.side) for pixels in seen]),
             lengths=tuple(len(clip["labels"]) for clip in clips),
             words={k: torch.from_numpy(np.stack([row[k] for row in rows])) for k in LABELS},
             asks=Asks.of(
-                [one for clip in clips for one in clip["asked"]],
-                [clip["size"] for clip in clips for _ in clip["asked"]],
+                [one for clip in drawn for one in clip["asked"]],
+                [clip["size"] for clip in drawn for _ in clip["asked"]],
                 self.side,
             ),
-            objects=tuple(len(clip["asked"]) for clip in clips),
-            masks=tuple(clip["masks"] for clip in clips),
+            objects=tuple(len(clip["asked"]) for clip in drawn),
+            masks=tuple(clip["masks"] for clip in drawn),
             touched=tuple(clip["touched"] for clip in clips),
             named=tuple(
                 torch.tensor(clip["named"], dtype=torch.long).reshape(-1, len(KINDS))
@@ -191,7 +194,10 @@ class BasesObjective:
             truth.append(torch.zeros(len(moments), *images[moments[0]].size, dtype=torch.bool))
         whole = torch.zeros(len(moments), 0, *images[moments[0]].size, dtype=torch.bool)
         whole = torch.stack(truth, 1) if truth else whole
-        masks = {one: dict(zip(moments, map(Mask, shown[one]), strict=True)) for one in chosen}
+        masks = {
+            one: {moment: Mask(ids == one) for moment, ids in zip(moments, things, strict=True)}
+            for one in clear
+        }
         return {
             "view": view,
             "size": images[moments[0]].size,
@@ -203,9 +209,9 @@ class BasesObjective:
             if truth
             else torch.zeros(len(moments), 0, self.side // FINE, self.side // FINE).bool(),
             "touched": self.processor.regions(masks, images, view)
-            if chosen
+            if clear
             else torch.zeros(view.grid[0], 0, *view.cells, dtype=torch.bool),
-            "named": [said[one] for one in chosen],
+            "named": [said[one] for one in clear],
         }
 
     # -- what is learned -------------------------------------------------------------------------
@@ -220,11 +226,12 @@ class BasesObjective:
         height, width = batch.grids[0, 1:].tolist()
         grid = (height // model.teaching.side, width // model.teaching.side)
         pairs = {kind: _paired(ids, batch.lengths) for kind, ids in batch.words.items()}
+        looked = {kind: ids[: len(batch.canvas)] for kind, ids in batch.words.items()}
         table = self._table(model)
         read = {kind: _likeness(model.merge(features), table[kind]) for kind in KINDS}
         maps = [
             ("qwen", model.teaching.of_patches(features, (height, width)), pairs),
-            *(("sam", one, batch.words) for one in model.teaching.of_cells(seen)),
+            *(("sam", one, looked) for one in model.teaching.of_cells(seen)),
             ("read", {k: _as_map(logits, grid) for k, logits in read.items()}, pairs),
         ]
         parts: dict[str, Tensor] = {}
@@ -282,7 +289,7 @@ class BasesObjective:
                     drawn.candidates, drawn.candidate_scores, drawn.presence_logits, true
                 )
                 losses.append(loss.total * len(clips))
-        return torch.stack(losses).sum() / max(1, sum(batch.lengths))
+        return torch.stack(losses).sum() / len(batch.canvas)
 
 
 def _said(thing: Any) -> Said:
@@ -366,8 +373,8 @@ def _of_one_length(batch: Bases) -> Iterator[tuple[int, list[int]]]:
     for length in sorted(set(batch.lengths)):
         clips = [
             clip
-            for clip, own in enumerate(batch.lengths)
-            if own == length and batch.objects[clip]
+            for clip, objects in enumerate(batch.objects)
+            if objects and batch.lengths[clip] == length
         ]
         if clips:
             yield length, clips

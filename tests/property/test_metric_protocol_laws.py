@@ -9,14 +9,17 @@ from hypothesis import strategies as st
 
 from deixis.metrics.clips import davis, expressions, revos, volumes
 from deixis.metrics.contour import boundary_f_of
-from deixis.metrics.images import boxes, gcg, gres, lisa, muse, unipixel
+from deixis.metrics.images import boxes, classes, gcg, gres, lisa, muse, unipixel
 from deixis.metrics.matching import assign
 from deixis.metrics.packed import PackedMasks, rle_ious
 from deixis.metrics.sums import Tally
+from deixis.metrics.words import choices, judged, phrases
 from deixis.structures.masks import Mask
 
 SIZE = (7, 9)
 LIMITS = settings(max_examples=40, deadline=None)
+GREC = (boxes.measure_grec, boxes.measure_grec_clean)
+PRECISION = (boxes.measure_precision, boxes.measure_precision_clean)
 
 
 def as_mask(bits: int) -> np.ndarray:
@@ -153,6 +156,35 @@ def every_tally(true: np.ndarray, predicted: np.ndarray) -> list[Tally]:
         revos.measure_clean(*bytes_, bytes_[0], int(one.any())),
         volumes.measure(clips[0][None], clips[1][None]),
         volumes.measure_clean(clips[0][None], clips[1][None]),
+        *tallies_of_boxes_and_words(true, predicted),
+    ]
+
+
+def tallies_of_boxes_and_words(true: np.ndarray, predicted: np.ndarray) -> list[Tally]:
+    """Return a tally of every protocol for boxes, classes, letters and phrases, of one sample."""
+    theirs, ours = (
+        [box for box in map(boxes.tight_box, side) if box is not None] for side in (true, predicted)
+    )
+    scores = [1 - place / 10 for place in range(len(ours))]
+    maps = [side[0].astype(np.uint8) + side[-1] for side in (true, predicted)]
+    points = int(predicted.sum()) % 7
+    said = ["", "B", "(B) a mug", "The answer is B", "a mug"][points % 5]
+    rated = None if points == 6 else "\n".join(
+        f"{i}. {name}: {points}" for i, name in enumerate(judged.ASPECTS, start=1)
+    )
+    options = ["(A) a cup", "(B) a mug"]
+    return [
+        *(measure(theirs, ours, scores, no_target=not theirs) for measure in GREC),
+        *(measure((0, 0, 5, 5), ours, scores) for measure in PRECISION),
+        classes.measure(*maps, 3),
+        choices.measure(said, "B", 2, "kind"),
+        choices.measure_videorefer(said, "(B) a mug", "kind"),
+        choices.measure_exact(said, "a mug"),
+        choices.measure_clean(said, "B", options),
+        judged.measure(rated),
+        judged.measure_clean(rated),
+        phrases.measure(said, "a mug"),
+        phrases.measure_clean(said, ""),
     ]
 
 

@@ -291,7 +291,8 @@ def test_the_commands_score_compare_and_check(root, tmp_path):
     said = run.invoke(app, ["eval", "--compare", str(out), str(out)])
     assert json.loads(said.output)["figures"]["jf"]["difference"] == 0
     said = run.invoke(app, ["data", "check", "refcoco", *place])
-    assert json.loads(said.output)["read"] == 2
+    assert json.loads(said.stdout)["read"] == 2
+    assert "refcoco/val: expected 1500 pictures or clips as published, got 1." in said.stderr
 
 
 def test_a_quarantine_keeps_what_was_refused(root, tmp_path):

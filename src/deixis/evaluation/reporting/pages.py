@@ -30,6 +30,9 @@ def page(report: Mapping[str, Any], pictures: Sequence[Path] = ()) -> str:
     for name, rows in markdown_rows(report):
         parts += [f"<h2>{escape(name)}</h2>", table(rows)]
     parts += ["<h2>Scores of samples</h2>", _histogram(scores, top), _curve(scores, top)]
+    for name, values in by_figure(report).items():
+        most = max(1.0, float(np.ceil(values.max())))
+        parts += [f"<h3>{escape(name)}</h3>", _histogram(values, most), _curve(values, most)]
     parts += ["<h2>Worst cases</h2>", _worst(report["cases"])]
     parts += [_drawn(path) for path in sorted(pictures, key=lambda p: (p.stem[0] == "b", p.stem))]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
@@ -39,6 +42,16 @@ def page(report: Mapping[str, Any], pictures: Sequence[Path] = ()) -> str:
 def write_page(path: Path, report: Mapping[str, Any], pictures: Sequence[Path] = ()) -> None:
     """Write a report's page, whole or not at all."""
     write_whole(path, page(report, pictures))
+
+
+def by_figure(report: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the values (N,) of each figure that single samples have: quotients of their sums."""
+    found: dict[str, list[float]] = {}
+    for case in report["cases"]:
+        for name, (top, bottom) in case["sums"].items():
+            if bottom and name in report["metrics"]:
+                found.setdefault(name, []).append(top / bottom)
+    return {name: np.array(values) for name, values in sorted(found.items())}
 
 
 def _drawn(path: Path) -> str:

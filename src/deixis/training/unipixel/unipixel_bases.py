@@ -184,17 +184,9 @@ class BasesObjective:
         }
         ids, counts = np.unique(things[0], return_counts=True)
         clear = [int(i) for i, n in zip(ids, counts, strict=True) if i and n >= LEAST]
-        chosen = random.sample(clear, min(OBJECTS, len(clear)))
-        shown = {one: np.stack([ids == one for ids in things]) for one in chosen}
-        asked = [_asked(Mask(shown[one][0]), one, said, random) for one in chosen]
-        truth = [torch.from_numpy(shown[one]) for one in chosen]
         view = self.processor.view_of(images, moments)
-        if random.random() < ABSENT:
-            asked.append((None, _absent(set(said.values()), random)))
-            truth.append(torch.zeros(len(moments), *images[moments[0]].size, dtype=torch.bool))
-        whole = torch.zeros(len(moments), 0, *images[moments[0]].size, dtype=torch.bool)
-        whole = torch.stack(truth, 1) if truth else whole
-        masks = {
+        asked, masks = self._asked(things, clear, said, random)
+        regions = {
             one: {moment: Mask(ids == one) for moment, ids in zip(moments, things, strict=True)}
             for one in clear
         }
@@ -205,14 +197,33 @@ class BasesObjective:
                 pixel_labels(scene.world.views[one], scene.renderings[one]) for one in moments
             ],
             "asked": asked,
-            "masks": sam_masks(whole, self.side // FINE)
-            if truth
-            else torch.zeros(len(moments), 0, self.side // FINE, self.side // FINE).bool(),
-            "touched": self.processor.regions(masks, images, view)
+            "masks": masks,
+            "touched": self.processor.regions(regions, images, view)
             if clear
             else torch.zeros(view.grid[0], 0, *view.cells, dtype=torch.bool),
             "named": [said[one] for one in clear],
         }
+
+    def _asked(
+        self,
+        things: Sequence[np.ndarray],
+        clear: Sequence[int],
+        said: Mapping[int, Said],
+        random: Random,
+    ) -> tuple[list[tuple[Point | Box | None, Said]], Tensor]:
+        """Ask for some of the things that the first frame shows, at times for one that is not
+        there; return with it (T, O, S / 2, S / 2) bool, where they are."""
+        chosen = random.sample(clear, min(OBJECTS, len(clear)))
+        shown = {one: np.stack([ids == one for ids in things]) for one in chosen}
+        asked = [_asked(Mask(shown[one][0]), one, said, random) for one in chosen]
+        truth = [torch.from_numpy(shown[one]) for one in chosen]
+        if random.random() < ABSENT:
+            asked.append((None, _absent(set(said.values()), random)))
+            truth.append(torch.zeros(len(things), *things[0].shape, dtype=torch.bool))
+        side = self.side // FINE
+        if not truth:
+            return asked, torch.zeros(len(things), 0, side, side, dtype=torch.bool)
+        return asked, sam_masks(torch.stack(truth, 1), side)
 
     # -- what is learned -------------------------------------------------------------------------
 

@@ -7,7 +7,9 @@ evaluation of Ref-DAVIS17. An answer belongs to the sample of its id.
 """
 
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from io import BytesIO
@@ -31,6 +33,10 @@ from deixis.structures.wire import answer_from_json
 Read = Callable[[Sample], GroundedAnswer | None]
 ANNOTATOR, ANNOTATORS = "anno_", 4  # folders of DAVIS's layout
 WITHIN = "Annotations"  # the folder in what Ref-YouTube-VOS is handed in
+BROKEN_ZIP = (  # what reading a zip raises when its bytes are not what they should be
+    *(zipfile.BadZipFile, OSError, ValueError, LookupError, EOFError),
+    *(RuntimeError, struct.error, zlib.error),
+)
 LISTED = {"id", "index", "error"}  # what a line has besides the answer
 
 
@@ -65,7 +71,7 @@ def _reader(path: Path) -> Read:
     if path.suffix == ".zip":
         try:
             return _pictures(zipfile.Path(zipfile.ZipFile(path)))
-        except zipfile.BadZipFile as error:
+        except BROKEN_ZIP as error:
             raise DataError(f"{path}: expected a zip file, got a broken one.") from error
     if path.suffix == ".jsonl":
         return _lines(path)
@@ -207,7 +213,11 @@ def _frames(folder: Any, sample: Sample, value: int | None = None) -> GroundedAn
 def _picture(place: Any, size: tuple[int, int], value: int | None) -> Mask:
     from PIL import Image
 
-    with refusing(str(place)), Image.open(BytesIO(place.read_bytes())) as image:
+    try:
+        content = place.read_bytes()
+    except BROKEN_ZIP as error:
+        raise DataError(f"{place}: expected a picture, got one that cannot be read.") from error
+    with refusing(str(place)), Image.open(BytesIO(content)) as image:
         values = np.asarray(image)
     if values.shape[:2] != size:
         raise DataError(

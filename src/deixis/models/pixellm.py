@@ -136,7 +136,7 @@ class PixelLM(PreTrainedModel):
         hidden = self.read(laid)  # language: (B, W, D)
         queries = self.queries(group_states(hidden, laid, batch.slots))  # codebook: (M, L, C)
         masks = self.point(queries, look, batch.image_of_target)  # pixel decoder: (M, h, w)
-        states, labels = self._labelled(hidden, laid, batch)
+        states, labels = self.labelled(hidden, laid, batch)
         index = torch.arange(len(masks), device=masks.device)
         return Output(
             mask_logits=masks,
@@ -219,7 +219,7 @@ class PixelLM(PreTrainedModel):
         features = self.pixel_features(shown)  # only of images with targets
         return self.pyramid(queries, features.unbind(0), index, self.prompts)
 
-    def _labelled(
+    def labelled(
         self, hidden: Tensor, laid: Laid, batch: PixelLMBatch
     ) -> tuple[Tensor, Tensor]:
         """Return the states (T, D) before labelled tokens, and these tokens (T,)."""

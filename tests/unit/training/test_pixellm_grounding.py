@@ -65,23 +65,20 @@ def test_tokens_and_groups_learn_what_they_are_told(make_pixellm, scenes):
         optimizer.zero_grad()
         sum(parts.values()).backward()
         optimizer.step()
-    assert seen[0].keys() == {"text", "bce", "dice", "told", "meant"}
+    assert seen[0].keys() == {"text", "told", "meant"}
+    assert all(weight.grad is None for weight in model.pyramid.parameters())  # nothing is drawn
     assert seen[-1]["told"] < 0.8 * seen[0]["told"]
     assert seen[-1]["meant"] < 0.8 * seen[0]["meant"]
     assert set(model.state_dict()) == before  # nothing that only training needs
-    assert not model.projector._forward_hooks
 
 
-def test_a_batch_without_targets_still_learns_its_words(make_pixellm):
-    processor = make_pixellm()[1]
+def test_questions_without_targets_teach_words_alone(make_pixellm):
+    model, processor = make_pixellm()
     objective = GroundingObjective(processor)
-    absent = [
-        make_scene(WorldKey(split="train", task="absent", seed=1, index=i), questions=1)
-        for i in range(8)
-    ]
-    alone = next(one for one in absent if not one.samples[0].answer.targets)
-    batch = objective.collate([alone])
-    if len(batch.asked.slots.row) == 0:
-        parts = objective(make_pixellm()[0], batch)
-        assert parts["meant"].item() == 0
-        assert parts["told"].item() > 0
+    keys = [WorldKey(split="train", task="absent", seed=1, index=i) for i in range(12)]
+    scenes = (make_scene(key, questions=1) for key in keys)
+    batches = (objective.collate([scene]) for scene in scenes)
+    batch = next(batch for batch in batches if not len(batch.asked.slots.row))
+    parts = objective(model, batch)
+    assert parts["meant"].item() == 0
+    assert parts["text"].item() > 0

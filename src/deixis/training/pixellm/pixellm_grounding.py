@@ -1,4 +1,4 @@
-"""Stage 0 of PixelLM's language: answers, and what image tokens and groups should know.
+"""Stage 0 of PixelLM's language: words, and what image tokens and groups should know.
 
 A published PixelLM begins with CLIP and LLaVA, whose image tokens lie near words and whose states
 know what they speak of. From nothing, answers alone teach that slowly.
@@ -7,26 +7,26 @@ Shapes: I images, Q image tokens, R image tokens that are read, M targets, G tok
 D language width, T words, V vocabulary.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from deixis.models.configs.deixis_config import scene_words
-from deixis.models.parts.pixellm_vision import patch_mask, pooled_mask
+from deixis.models.pixellm import Look, group_states
 from deixis.processing.batch import moved
 from deixis.processing.batches.pixellm_batch import PixelLMBatch
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.questions import Scene
 from deixis.structures.placement import Placement
 from deixis.training.objective import pixel_labels
-from deixis.training.pixellm.pixellm_knowing import Knowledge, Known
-from deixis.training.pixellm.pixellm_patches import on_canvas
+from deixis.training.pixellm.pixellm_knowing import Knowledge, Known, bin_loss
+from deixis.training.pixellm.pixellm_patches import on_canvas, things_of
+from deixis.training.pixellm.pixellm_recipe import PIXELLM
 from deixis.training.pixellm.pixellm_stages import AnswerObjective
 
 FINE = 8  # labels along a side of an image token
@@ -40,28 +40,43 @@ class GroundingBatch:
     Attributes:
         asked: the questions.
         shares: kind -> (I, Q, T) how much of each image token every word takes up.
+        boxes: (I, Q, 4) of the thing that most of a token shows, on the canvas.
+        shown: (I, Q) how much of the token it takes up.
         known: what there is to know of the targets.
     """
 
     asked: PixelLMBatch
     shares: Mapping[str, Tensor]
+    boxes: Tensor
+    shown: Tensor
     known: Known
 
     def to(self, device: torch.device | str) -> "GroundingBatch":
         """Return the batch with its tensors on a device."""
-        shares = {kind: share.to(device) for kind, share in self.shares.items()}
-        known = moved(self.known, device)
-        return GroundingBatch(asked=self.asked.to(device), shares=shares, known=known)
+        return GroundingBatch(
+            asked=self.asked.to(device),
+            shares={kind: share.to(device) for kind, share in self.shares.items()},
+            boxes=self.boxes.to(device),
+            shown=self.shown.to(device),
+            known=moved(self.known, device),
+        )
 
 
 class GroundingObjective(AnswerObjective):
-    """The losses of answers, and two that stand in for what pre-training brings.
+    """The words of answers, and two losses that stand in for what pre-training brings.
 
-    ``told``: an image token points at the embeddings of the words that it shows. ``meant``: the
-    states of a group know the words and the box of their target (``pixellm_knowing.py``).
+    ``told``: an image token points at the embeddings of the words that it shows. ``placed``: it
+    knows the box of its thing. ``meant``: the states of a group know the words and the box of
+    their target, in the same directions (``pixellm_knowing.py``): what is found need only be
+    passed on. Nothing is drawn, so that a step has room for many questions.
     """
 
-    weights: Mapping[str, float] = {**AnswerObjective.weights, "told": 1.0, "meant": 1.0}
+    weights: Mapping[str, float] = {
+        "text": PIXELLM.losses["text"],
+        "told": 1.0,
+        "placed": 1.0,
+        "meant": 2.0,
+    }
 
     def __init__(self, processor: PixelLMProcessor) -> None:
         super().__init__(processor)
@@ -79,8 +94,13 @@ class GroundingObjective(AnswerObjective):
         assert len(asked.pixels) == len(labels), "one image a scene, and a question about each"
         assert asked.truth is not None
         images = asked.image_of_target.tolist()
+        pairs = zip(scenes, asked.placements, strict=True)
+        grid, canvas = self.config.image_grid, self.config.canvas
+        things = [things_of(one.renderings[0].things, place, grid, canvas) for one, place in pairs]
         return GroundingBatch(
             asked=asked,
+            boxes=torch.from_numpy(np.stack([boxes for boxes, _ in things])),
+            shown=torch.from_numpy(np.stack([shown for _, shown in things])),
             shares={
                 kind: self._shares(labels, asked.placements, kind, len(spelled))
                 for kind, spelled in self.pieces.items()
@@ -107,27 +127,39 @@ class GroundingObjective(AnswerObjective):
         return torch.from_numpy(np.stack(found))
 
     def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
-        with _watched(model.projector, model.codebook) as seen:
-            parts = super().__call__(model, batch.asked)
-        states = seen["codebook"].unflatten(0, (-1, self.config.group_size)).mean(1)  # (M, D)
-        told = self._told(seen["projector"].float(), model.language.embed_tokens.weight, batch)
-        return parts | {
-            "told": self.weights["told"] * told,
-            "meant": self.weights["meant"] * self.knowledge.loss(states, batch.known),
+        asked = batch.asked
+        self._count(asked.truth.dropped)
+        look = model.see(asked.pixels, asked.resized)
+        laid = model.lay_out(asked.tokens, asked.held, asked.image, look)
+        hidden = model.read(laid)
+        states, labels = model.labelled(hidden, laid, asked)
+        groups = group_states(hidden, laid, asked.slots).mean(1)  # (M, D)
+        parts = {
+            "text": F.cross_entropy(model.speak(states).float(), labels),
+            "told": self._told(look, model.language.embed_tokens.weight, batch),
+            "placed": self._placed(look, batch),
+            "meant": self.knowledge.loss(groups, batch.known),
         }
+        return {name: self.weights[name] * part for name, part in parts.items()}
 
-    def _told(self, tokens: Tensor, table: Tensor, batch: GroundingBatch) -> Tensor:
-        """Cross-entropy of the image tokens (R, D) that are read with what they show."""
-        config = self.config
-        patches = patch_mask(batch.asked.resized, config.canvas, config.grid)
-        read = pooled_mask(patches, config.image_grid).flatten(1)  # (I, Q)
+    def _told(self, look: Look, table: Tensor, batch: GroundingBatch) -> Tensor:
+        """Cross-entropy of the image tokens that are read with what they show."""
+        tokens = look.rows[look.read].float()  # (R, D)
         total = tokens.sum() * 0.0
         for kind, spelled in self.pieces.items():
             words = F.normalize(spelled.to(table) @ table, dim=-1)  # (T, D)
             scores = (GAIN * tokens @ words.T).log_softmax(-1)
-            share = batch.shares[kind][read]  # (R, T)
+            share = batch.shares[kind][look.read]  # (R, T)
             total = total - (share * scores).sum() / share.sum().clamp(min=1)
         return total / len(self.pieces)
+
+    def _placed(self, look: Look, batch: GroundingBatch) -> Tensor:
+        """Cross-entropy of the image tokens that are read with the boxes of their things."""
+        tokens = look.rows[look.read].float()  # (R, D)
+        scores = tokens @ self.knowledge.places.to(tokens).T
+        shown = batch.shown[look.read]
+        loss = bin_loss(scores, batch.boxes[look.read]) * shown
+        return loss.sum() / shown.sum().clamp(min=1)
 
 
 def _spelled(processor: PixelLMProcessor, names: Sequence[str], size: int) -> Tensor:
@@ -138,18 +170,3 @@ def _spelled(processor: PixelLMProcessor, names: Sequence[str], size: int) -> Te
         for piece in pieces:
             row[piece] += 1 / len(pieces)
     return table
-
-
-@contextmanager
-def _watched(projector: nn.Module, codebook: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Note what leaves the projector (R, D) and what enters the codebook (M * G, D)."""
-    seen: dict[str, Tensor] = {}
-    hooks = [
-        projector.register_forward_hook(lambda _, __, out: seen.update(projector=out)),
-        codebook.register_forward_pre_hook(lambda _, given: seen.update(codebook=given[0])),
-    ]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -49,6 +49,7 @@ class Knowledge:
         dice = torch.Generator().manual_seed(0)
         empty = torch.empty(sum(self.sizes) + 4 * BINS, width)
         self.directions = nn.init.orthogonal_(empty, generator=dice)  # (T, D)
+        self.places = self.directions[-4 * BINS :]  # of boxes
 
     def look_up(
         self, masks: Sequence[Tensor], labels: Sequence[Mapping[str, Any]],
@@ -92,10 +93,28 @@ class Knowledge:
             F.one_hot(column, size).float()
             for column, size in zip(known.words.unbind(1), self.sizes, strict=True)
         ]
-        place = known.boxes.clamp(0, 1) * (BINS - 1)  # (M, 4)
-        bins = torch.arange(BINS, device=place.device)
-        numbers = (1 - (place[..., None] - bins).abs()).clamp(min=0)  # (M, 4, bins)
-        return torch.cat([*words, numbers.flatten(1)], dim=1)
+        return torch.cat([*words, bin_shares(known.boxes)], dim=1)
+
+
+def bin_shares(boxes: Tensor) -> Tensor:
+    """Return (..., 4 * BINS) of boxes (..., 4): every number is shared by its two next bins."""
+    place = boxes.clamp(0, 1) * (BINS - 1)
+    bins = torch.arange(BINS, device=place.device)
+    return (1 - (place[..., None] - bins).abs()).clamp(min=0).flatten(-2)
+
+
+def bin_loss(scores: Tensor, boxes: Tensor) -> Tensor:
+    """Return the cross-entropy (...,) of scores (..., 4 * BINS) with boxes (..., 4)."""
+    logits = scores.unflatten(-1, (4, BINS)).log_softmax(-1)
+    shares = bin_shares(boxes).unflatten(-1, (4, BINS))
+    return -(shares * logits).sum(-1).mean(-1)
+
+
+def boxes_of(things: np.ndarray, placement: Placement, canvas: int) -> np.ndarray:
+    """Return (ids, 4): the box of every id of a map (H, W) on the canvas; zeros for 0."""
+    ids = range(1, int(things.max()) + 1)
+    boxes = [_box(torch.from_numpy(things == i), placement, canvas) for i in ids]
+    return np.array([[0.0] * 4, *boxes], dtype=np.float32)
 
 
 def _word(inside: np.ndarray, kind: str) -> int:

@@ -5,7 +5,7 @@ P patches, E CLIP's width, T directions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from deixis.processing.pixellm import PixelLMProcessor, place_image
 from deixis.scenes.questions import Scene
 from deixis.structures.placement import Placement
 from deixis.training.objective import pixel_labels
+from deixis.training.pixellm.pixellm_knowing import BINS, bin_loss, boxes_of
 
 FINE = 4  # labels along a side of a patch
 
@@ -32,20 +33,26 @@ class PatchBatch:
         pixels: (I, 3, H, H) normalised.
         resized: (I, 2) height and width of each image on its canvas.
         words: kind -> (I, g * s, g * s) 1 + index of the word, 0 for none.
+        boxes: (I, P, 4) centre, width and height of the thing that most of a patch shows, in
+            [0, 1] of the canvas.
+        shown: (I, P) how much of the patch it takes up.
     """
 
     pixels: Tensor
     resized: Tensor
     words: Mapping[str, Tensor]
+    boxes: Tensor
+    shown: Tensor
 
     def to(self, device: torch.device | str) -> "PatchBatch":
         """Return the batch with its tensors on a device."""
         words = {kind: ids.to(device) for kind, ids in self.words.items()}
-        return moved(PatchBatch(pixels=self.pixels, resized=self.resized, words=words), device)
+        return replace(moved(replace(self, words={}), device), words=words)
 
 
 class PatchObjective:
-    """Teaches CLIP's kept layers what a patch shows and which of its pixels are of things.
+    """Teaches CLIP's kept layers what a patch shows, which of its pixels are of things, and where
+    its thing begins and ends.
 
     Stands in for pre-trained CLIP. A word is a fixed random direction in the states, so that the
     model has no weight that only this stage needs.
@@ -58,6 +65,7 @@ class PatchObjective:
         "size": 0.5,
         "part": 1.0,
         "inside": 1.0,
+        "box": 0.5,
     }
 
     def __init__(self, processor: PixelLMProcessor) -> None:
@@ -65,14 +73,14 @@ class PatchObjective:
         self.canvas, self.grid = config.canvas, config.grid
         self.layers = tuple(config.feature_layers)
         self.sizes = {kind: 1 + len(names) for kind, names in scene_words().items()}
-        total = sum(self.sizes.values()) + FINE**2
+        total = sum(self.sizes.values()) + FINE**2 + 4 * BINS
         dice = torch.Generator().manual_seed(0)
         empty = torch.empty(total, config.vision_config.hidden_size)
         self.directions = nn.init.orthogonal_(empty, generator=dice)  # (T, E)
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
         """Place the pictures on their canvas, and their labels with them."""
-        pixels, resized = [], []
+        pixels, resized, boxes, shown = [], [], [], []
         words: dict[str, list[np.ndarray]] = {kind: [] for kind in self.sizes}
         for scene in scenes:
             frame = scene.samples[0].images[0]
@@ -82,10 +90,15 @@ class PatchObjective:
             resized.append(placement.resized)
             for kind, found in words.items():
                 found.append(on_canvas(labels[kind], placement, self.grid * FINE, self.canvas))
+            own = things_of(scene.renderings[0].things, placement, self.grid, self.canvas)
+            boxes.append(own[0])
+            shown.append(own[1])
         return PatchBatch(
             pixels=torch.stack(pixels),
             resized=torch.tensor(resized),
             words={kind: torch.from_numpy(np.stack(found)) for kind, found in words.items()},
+            boxes=torch.from_numpy(np.stack(boxes)),
+            shown=torch.from_numpy(np.stack(shown)),
         )
 
     def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
@@ -96,10 +109,11 @@ class PatchObjective:
         """Return what the kept layers (L, I, P, E) do not yet know of their patches."""
         held = patch_mask(batch.resized, self.canvas, self.grid)
         logits = (states @ self.directions.to(states).T).float()  # (L, I, P, T)
-        *scores, inside = logits.split([*self.sizes.values(), FINE**2], dim=-1)
+        *scores, inside, box = logits.split([*self.sizes.values(), FINE**2, 4 * BINS], dim=-1)
         things = _cells(batch.words["category"] > 0, self.grid).float()  # (I, P, s * s)
         weight = (0.3 + things.mean(-1)) * held.flatten(1)
         weight = weight / weight.sum() / len(logits)
+        sole = batch.shown / batch.shown.sum().clamp(min=1) / len(logits)
         parts = {}
         for kind, score in zip(self.sizes, scores, strict=True):
             wanted = _cells(batch.words[kind], self.grid)  # (I, P, s * s)
@@ -110,6 +124,7 @@ class PatchObjective:
             inside, things.expand_as(inside), reduction="none"
         )
         parts["inside"] = (border.mean(-1) * weight).sum()
+        parts["box"] = (bin_loss(box, batch.boxes.expand(*box.shape[:2], -1, -1)) * sole).sum()
         return {name: part * self.weights[name] for name, part in parts.items()}
 
 
@@ -123,6 +138,21 @@ def on_canvas(labels: np.ndarray, placement: Placement, side: int, canvas: int) 
     whole = np.zeros((side, side), dtype=np.int64)
     whole[: len(ways[0]), : len(ways[1])] = labels[np.ix_(*ways)]
     return whole
+
+
+def things_of(
+    things: np.ndarray, placement: Placement, side: int, canvas: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes (side * side, 4) of the things that most of each cell of the canvas shows,
+    and how much of the cell each takes up (side * side,)."""
+    fine = on_canvas(things, placement, side * FINE, canvas)
+    cells = fine.reshape(side, FINE, side, FINE).swapaxes(1, 2).reshape(side * side, -1)
+    counts = (cells[..., None] == np.arange(1, int(things.max()) + 2)).sum(1)  # (cells, ids)
+    best = counts.argmax(1)
+    boxes = boxes_of(things, placement, canvas)
+    share = counts.max(1) / cells.shape[1]
+    chosen = np.where(share > 0, best + 1, 0)
+    return boxes[chosen], share.astype(np.float32)
 
 
 def _cells(fine: Tensor, grid: int) -> Tensor:

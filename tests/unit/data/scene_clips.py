@@ -27,17 +27,15 @@ def write_expressions(root: Path) -> dict[str, Truth]:
     tracks: dict[str, Any] = {}
     for number, clip in enumerate(shows):
         names = [f"{i:05d}" for i in range(len(clip.frames))]
-        asked = {"exp": clip.question, "obj_id": [number], "anno_id": [number], "type_id": number}
+        asked = {"exp": clip.question, "obj_id": [0, 1], "type_id": number}
+        asked["anno_id"] = [number, 100 + number]  # two tracks, one of which covers the other
         nothing = {"exp": "nothing", "obj_id": [], "anno_id": [], "type_id": number}
-        expressions = {"0": asked, "1": nothing}
+        expressions = {"2": asked, "10": nothing}  # as text "10" comes first
         videos[f"s/v{number}"] = {"frames": names, "expressions": expressions}
         tracks[str(number)] = clip.track(0)
+        tracks[str(100 + number)] = [rle if i % 2 else None for i, rle in enumerate(clip.track(0))]
         truth += [[(None, clip.targets[0][1])], []]
     meta = {"videos": videos}
-    by_number = {}
-    for number, clip in enumerate(shows):
-        by_number[2 * number] = clip.track(0)
-        by_number[2 * number + 1] = [None] * len(clip.frames)
     whole = {
         f"s/v{i}": {"masks_rle": [rle or [] for rle in c.track(0)]} for i, c in enumerate(shows)
     }
@@ -48,6 +46,11 @@ def write_expressions(root: Path) -> dict[str, Truth]:
             base = root / files[0]
             write_json(base / "meta_expressions/valid/meta_expressions.json", meta)
             (base / "valid").mkdir(parents=True, exist_ok=True)
+            first = int(files[0] == "ref_davis17")  # there numbers run over sorted names
+            by_number = {}
+            for number, clip in enumerate(shows):
+                by_number[2 * number + first] = clip.track(0)
+                by_number[2 * number + 1 - first] = [None] * len(clip.frames)
             (base / "valid/mask_dict.pkl").write_bytes(pickle.dumps(by_number))
         else:
             write_json(root / f"{files[0]}.json", meta)

@@ -1,13 +1,15 @@
 """Writes scenes as data sets of pictures in their published layouts; returns what they show."""
 
+import json
 import pickle
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from published import ref, write_json
-from scene_shows import Shown, Truth, instances, of_pictures, pictures, save
+from scene_shows import Shown, Truth, instances, of_pictures, pictures, polygons, save
 
 from deixis.structures.masks import Mask
 
@@ -16,7 +18,9 @@ def write_referring(root: Path) -> dict[str, Truth]:
     """Write the RefCOCO family, and gRefCOCO with an expression for all and one for nothing."""
     shows, base = pictures(), root / "refer_seg"
     file = "COCO_train2014_{:012d}.jpg".format
-    value = instances(shows, file)
+    value = instances(shows, file, polygons)
+    parts = [row["segmentation"] for row in value["annotations"]]
+    assert any(len(one) > 1 for one in parts if isinstance(one, list)), "some overlap"
     for folder in ("mscoco/images/train2014", "saiapr_tc-12"):
         for image, one in enumerate(shows):
             save(one.frames[0], base / "images" / folder / file(image))
@@ -32,7 +36,8 @@ def write_referring(root: Path) -> dict[str, Truth]:
         none += [ref(len(none), [-1], "val", "nothing", image=image)]
     sets = {"refcoco": "unc", "refcoco+": "unc", "refclef": "unc"}
     for dataset, by in [*sets.items(), ("refcocog", "umd"), ("refcocog", "google")]:
-        write_json(base / dataset / "instances.json", value)
+        listed = instances(shows, file, lambda mask, number: [mask.to_rle()])
+        write_json(base / dataset / "instances.json", listed if dataset == "refclef" else value)
         (base / dataset / f"refs({by}).p").write_bytes(pickle.dumps(refs, protocol=2))
     write_json(base / "grefcoco/instances.json", value)
     write_json(base / "grefcoco/grefs(unc).json", none)
@@ -58,23 +63,37 @@ def write_questions(root: Path) -> dict[str, Truth]:
     for image, one in enumerate(shows):
         masks = one.targets[0][1]
         points = np.array(masks[0].to_polygons()[0]).reshape(-1, 2).tolist()
-        shapes = [{"label": "target", "points": points, "shape_type": "polygon"}]
-        entry = {"text": [one.question], "is_sentence": image % 2 == 0, "shapes": shapes}
-        write_json(root / f"reason_seg/ReasonSeg/val/{image}.json", entry)
+        texts = [[one.question], [f"{one.question} (un café)"], [one.question, "or", "so"]][image]
+        entry = {"text": texts, "is_sentence": image % 2 == 0}
+        entry["shapes"] = _odd_shapes(points, masks[0])
+        path = root / f"reason_seg/ReasonSeg/val/{image}.json"
+        write_json(path, {})
+        path.write_bytes(json.dumps(entry, ensure_ascii=False).encode("cp1252"))
         save(one.frames[0], root / f"reason_seg/ReasonSeg/val/{image}.jpg")
         reason.append([("the target", masks)])
         name, (height, width) = f"COCO_{image}.jpg", one.size
         answers = [
-            {"segmentation": m[0].to_rle(), "bbox": [0, 0, 1, 1], "rephrased_name": phrase}
-            for phrase, m in one.targets
+            {"segmentation": (polygons(m[0], 1), m[0].to_rle())[number % 2], "bbox": [0, 0, 1, 1]}
+            | {"rephrased_name": phrase}
+            for number, (phrase, m) in enumerate(one.targets)
         ]
         place = ({"file_name": name}, {"coco_url": f"http://x/val2017/{name}"})[image % 2]
         folder = ("train2014", "val2017")[image % 2]
         save(one.frames[0], root / "coco" / folder / name)
         row = {**place, "height": height, "width": width, "questions": [one.question]}
-        muse.append({**row, "answers": [answers], "text_answers": [None]})
+        written = ({}, {"text_answers": [None]}, {"text_answers": ["one {seg} only"]})[image]
+        muse.append({**row, "answers": [answers], **written})
     write_json(root / "muse/muse_val.json", muse)
     return {"reason_seg": reason, "muse": of_pictures(shows)}
+
+
+def _odd_shapes(points: list[list[float]], mask: Mask) -> list[dict[str, Any]]:
+    """Return the target's outline among shapes that mean nothing, and an ignored spot inside it."""
+    y, x = (int(v[len(v) // 2]) for v in np.nonzero(mask.pixels))
+    spot, far = [[x, y], [x + 1, y], [x + 1, y + 1]], [[900, 900], [950, 900], [950, 950]]
+    labels = [("target", points), ("Ignore", spot), ("flag", [[0, 0], [9, 0], [9, 9]])]
+    labels += [("target", far), ("target", [[x, y]] * 3)]
+    return [{"label": name, "points": p, "shape_type": "polygon"} for name, p in labels]
 
 
 Captioned = list[tuple[str, str, dict[str, list[int]], Shown]]  # file, text, places of phrases

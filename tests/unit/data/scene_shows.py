@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from deixis.data.annotations.polygons import coco_map
 from deixis.scenes.questions import make_sample
 from deixis.structures.masks import Mask
 
@@ -86,8 +87,26 @@ def of_pictures(shows: Sequence[Shown]) -> Truth:
     return [list(one.targets) for one in shows]
 
 
-def instances(shows: Sequence[Shown], name: Callable[[int], str]) -> dict[str, Any]:
-    """Return COCO instances, one for each target, with RLE; categories by phrase."""
+def polygons(mask: Mask, number: int) -> Any:
+    """Return a mask as COCO's polygons: one a piece, and of one mask in four two that overlap.
+
+    Where polygons cannot draw it, as where it has a hole, RLE is returned.
+    """
+    parts = [mask]
+    if number % 4 == 0:
+        _, top, _, bottom = mask.box
+        rows, middle = np.arange(mask.size[0])[:, None], (top + bottom) // 2
+        parts = [Mask(mask.pixels & side) for side in (rows < middle + 2, rows >= middle - 2)]
+    outlines = [outline for part in parts for outline in part.to_polygons()]
+    return outlines if Mask(coco_map(outlines, mask.size) > 0) == mask else mask.to_rle()
+
+
+def instances(
+    shows: Sequence[Shown],
+    name: Callable[[int], str],
+    shape: Callable[[Mask, int], Any] = lambda mask, number: mask.to_rle(),
+) -> dict[str, Any]:
+    """Return COCO instances, one for each target, drawn as ``shape`` says; categories by phrase."""
     phrases = sorted({phrase for one in shows for phrase, _ in one.targets})
     rows, images = [], []
     for image, one in enumerate(shows):
@@ -98,7 +117,7 @@ def instances(shows: Sequence[Shown], name: Callable[[int], str]) -> dict[str, A
             rows.append(
                 {"id": len(rows), "image_id": image, "category_id": phrases.index(phrase)}
                 | {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": masks[0].area, "iscrowd": 0}
-                | {"segmentation": masks[0].to_rle()}
+                | {"segmentation": shape(masks[0], len(rows))}
             )
     categories = [{"id": i, "name": phrase} for i, phrase in enumerate(phrases)]
     return {"images": images, "annotations": rows, "categories": categories}

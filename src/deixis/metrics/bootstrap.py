@@ -22,8 +22,8 @@ def intervals(
         draws: how often samples are drawn.
         seed: of the draws.
     """
-    found = _figures(tallies, result, _weights(len(tallies), draws, seed))
-    return {name: _ends(values) for name, values in found.items()}
+    found = _figures(tallies, result, weights_of(len(tallies), draws, seed))
+    return {name: ends_of(values) for name, values in found.items()}
 
 
 def differences(
@@ -35,9 +35,9 @@ def differences(
     seed: int = 0,
 ) -> dict[str, list[float]]:
     """Return the 95 % interval of ours less theirs, the same samples drawn on both sides."""
-    weights = _weights(len(ours), draws, seed)
+    weights = weights_of(len(ours), draws, seed)
     one, other = _figures(ours, result, weights), _figures(theirs, result, weights)
-    return {name: _ends(one[name] - other[name]) for name in one if name in other}
+    return {name: ends_of(one[name] - other[name]) for name in one if name in other}
 
 
 def as_sums(tally: Tally) -> dict[str, list[float]]:
@@ -52,7 +52,7 @@ def from_sums(sums: Mapping[str, Sequence[float]], samples: int = 1) -> Tally:
     )
 
 
-def _weights(count: int, draws: int, seed: int) -> np.ndarray:
+def weights_of(count: int, draws: int, seed: int) -> np.ndarray:
     """Return how often each sample is drawn, (draws, count)."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(count, np.full(count, 1 / max(count, 1)), size=draws)
@@ -77,6 +77,7 @@ def _figures(
     return {n: np.array(values) for n, values in found.items() if len(values) == len(drawn)}
 
 
-def _ends(values: np.ndarray) -> list[float]:
+def ends_of(values: np.ndarray) -> list[float]:
+    """Return the ends of the middle 95 % of values (draws,)."""
     low, high = np.percentile(values, [TAIL, 100 - TAIL])
     return [float(low), float(high)]

@@ -206,6 +206,38 @@ def test_average_precision_merges_in_any_order_and_refuses_an_image_twice():
         one.merge(shards[0])
 
 
+def some_images(count: int) -> AveragePrecision:
+    """Return images of three objects, some of them found well, some badly, some twice."""
+    generator, found = np.random.default_rng(4), AveragePrecision()
+    for image in range(count):
+        true, guesses = [], []
+        for place in range(3):
+            mask = np.zeros((40, 60), dtype=bool)
+            mask[4:20, 20 * place : 20 * place + 16] = True
+            true.append(annotation(mask))
+            by = generator.integers(0, 12, 2)
+            guesses += [np.roll(mask, by, (0, 1)), np.roll(mask, 1, 0)][: generator.integers(1, 3)]
+        found.add(f"{image:02d}", true, rles(*guesses))
+    return found
+
+
+def test_one_image_drawn_again_is_itself_and_several_lie_around_the_figure():
+    for count in (1, 9):
+        found = some_images(count)
+        for whole, ends in (
+            (found.result(), found.intervals(draws=60)),
+            (found.result_clean(), found.intervals_clean(draws=60)),
+        ):
+            for name in ("ap", "ap50"):
+                low, high = ends[name]
+                assert 0 < whole[name] < 1
+                if count == 1:
+                    assert (low, high) == pytest.approx((whole[name], whole[name]), abs=1e-9)
+                else:
+                    assert low < whole[name] < high
+    assert AveragePrecision().intervals() == {}
+
+
 def test_nothing_predicted_is_no_precision():
     nothing = AveragePrecision()
     nothing.add("a", [annotation(SQUARE)], [])

@@ -56,6 +56,10 @@ class Counting(ABC):
         """Return figures that are no sums over samples."""
         return {}
 
+    def overall_intervals(self) -> dict[str, list[float]]:
+        """Return the 95 % intervals of those figures, where they can be had."""
+        return {}
+
 
 class Masks(Counting):
     """Masks of one image, paired by position or at best."""

@@ -85,6 +85,10 @@ class GroundedCaptions(Counting):
             figures |= {name: words[name] for name in ("METEOR", "CIDEr")}
         return figures
 
+    def overall_intervals(self) -> dict[str, list[float]]:
+        """Return the intervals of AP and AP50; captions' scores weigh words over the whole set."""
+        return self.precision.intervals_clean() if self.clean else self.precision.intervals()
+
 
 class Judged(Counting):
     """VideoRefer-Bench-D: a language model scores each description."""

@@ -28,6 +28,8 @@ class Counts(Protocol):
 
     def overall(self) -> dict[str, float]: ...
 
+    def overall_intervals(self) -> dict[str, list[float]]: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:

@@ -157,7 +157,8 @@ class _Run:
         seconds = sum(row["seconds"] for row in self.journal.rows.values())
         return {
             "metrics": self._result(self.total) | (counts.overall() if counts else {}),
-            "intervals": intervals(tallies, self._result),
+            "intervals": intervals(tallies, self._result)
+            | (counts.overall_intervals() if counts else {}),
             "failures": self.total.failures(),
             "by_type": {kind: self._result(tally) for kind, tally in kinds},
             "samples": self.total.samples,

@@ -1,6 +1,7 @@
 """UniPixel against the published system's recorded tensors: every case, every tensor.
 
 Everything is read from the folder; another one with other sizes and counts passes without an edit.
+What compares single parts stands in ``unipixel_parts.py``, and is run here.
 Each check runs once, by its own test or by the last one, which looks whether anything was left out.
 """
 
@@ -21,6 +22,18 @@ from unipixel_comparisons import (
     compare_tracks,
     compare_training,
     write,
+)
+from unipixel_parts import (  # noqa: F401, they are run here
+    test_both_layouts_of_the_recorded_model_lead_to_one_place,
+    test_conversations_and_labels_are_the_published_ones,
+    test_every_tensor_of_the_released_models_has_its_place,
+    test_metrics_are_the_published_ones,
+    test_pictures_and_masks_are_prepared_as_published,
+    test_sam_attends_and_remembers_as_published,
+    test_sam_decodes_masks_as_published,
+    test_sam_sees_and_understands_prompts_as_published,
+    test_the_recorded_sizes_are_those_of_the_files,
+    test_the_tables_of_sizes_and_frames_are_the_published_ones,
 )
 from unipixel_recordings import case, reader
 

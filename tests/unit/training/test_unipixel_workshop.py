@@ -117,6 +117,8 @@ def test_a_run_goes_through_all_stages_and_leaves_a_model_that_answers(folder, t
     learned = {n.split(".")[0] for n in kept[2] if not torch.equal(kept[1][n], kept[2][n])}
     assert learned <= {*("language", "vision", "lm_head", "prompting", "regions"),
                        *("seg_head", "tracker")}  # fmt: skip
+    woken = [n for n in kept[2] if "lora_B" in n and not torch.equal(kept[1][n], kept[2][n])]
+    assert {name.split(".")[0] for name in woken} == {"language", "vision"}  # they had rested
     assert torch.equal(kept[1]["seg_head.1.bias"], load_before(out, "whole")["seg_head.1.bias"])
 
 

@@ -77,6 +77,19 @@ def test_a_split_without_a_readable_record_is_an_error(root, tmp_path):
         open_benchmark(tmp_path, "test")
 
 
+def test_a_broken_record_ends_the_run_or_is_written_down(root, tmp_path):
+    rows = json.loads((root / "8q_test.json").read_text())
+    path = root / "8q_test_broken.json"
+    path.write_text(json.dumps([{"q": "?"}, *rows]))
+    with pytest.raises(DataError, match=r"8q_test_broken\.json:1: .*--quarantine FILE leaves"):
+        open_benchmark(root, "test", file=path)
+    kept = tmp_path / "refused.jsonl"
+    benchmark = open_benchmark(root, "test", file=path, quarantine=kept)
+    path.unlink()
+    assert len(benchmark.samples) == len(rows)
+    assert json.loads(kept.read_text())["index"] == 0
+
+
 def test_records_become_samples_of_our_own(root, tmp_path):
     count = write_jsonl(root, "test", root / "8q_test.json", tmp_path / "samples.jsonl")
     theirs, ours = open_m4seg(root, "test").samples, JsonlReader(tmp_path / "samples.jsonl")

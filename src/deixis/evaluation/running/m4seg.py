@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deixis.data.annotations.rows import LazySamples
 from deixis.data.checking import write_lines
-from deixis.data.m4seg import open_m4seg
+from deixis.data.m4seg import M4Seg, open_m4seg
 from deixis.errors import DataError
 from deixis.evaluation.protocols.sentences import phrase_similarity
 from deixis.evaluation.running.benchmarks import Benchmark, Task
@@ -37,13 +37,7 @@ def open_benchmark(
         DataError: no records, none that can be read, or one that cannot without a quarantine.
     """
     data = open_m4seg(root, split, file=file)
-    if not len(data.samples):
-        fault = data.rejected[0] if data.rejected else "the file is empty"
-        raise DataError(f"{root}: expected records of {split} that can be read, got none: {fault}")
-    if quarantine is not None:
-        write_lines(quarantine, enumerate(data.rejected))
-    elif data.rejected:
-        raise DataError(f"{data.rejected[0]} --quarantine FILE leaves such records out.")
+    _check(data, f"{root}: expected records of {split} that can be read", quarantine)
     total = len(data.samples)
     name, similarity = phrase_similarity()
 
@@ -63,3 +57,14 @@ def open_benchmark(
         task=Task(measures=NAMES, score=score, notes=notes),
         split=split,
     )
+
+
+def _check(data: M4Seg, expected: str, quarantine: Path | None) -> None:
+    """Refuse records that cannot be read, or write them down."""
+    if not len(data.samples):
+        fault = data.rejected[0] if data.rejected else "the file is empty"
+        raise DataError(f"{expected}, got none: {fault}")
+    if quarantine is not None:
+        write_lines(quarantine, enumerate(data.rejected))
+    elif data.rejected:
+        raise DataError(f"{data.rejected[0]} --quarantine FILE leaves such records out.")

@@ -1,12 +1,15 @@
 """How answers, judgements and phrases are read: the published ways and the clean ones."""
 
+import shutil
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
 from deixis.errors import ConfigError, DataError
 from deixis.metrics.protocols import PROTOCOLS, find_protocol
 from deixis.metrics.words import choices, judged, phrases
-from deixis.metrics.words.captions import Captions
+from deixis.metrics.words.captions import Captions, cider_of_draws, meteor_of_draws
 
 OPTIONS = ["(A) a helmet", "(B) a hat", "(C) sunglasses"]
 
@@ -95,6 +98,25 @@ def test_captions_refuse_an_image_twice_and_none_at_all():
         captions.merge(captions)
     with pytest.raises(DataError, match="at least one image"):
         Captions().result()
+
+
+@pytest.mark.skipif(
+    shutil.which("java") is None or find_spec("pycocoevalcap") is None,
+    reason="METEOR needs Java and pycocoevalcap, which are not installed",
+)
+def test_the_scores_of_captions_lie_within_their_intervals():
+    captions = Captions()
+    said = ["a red mug on a table", "a small blue car", "a dog beside the tree", "a cat"]
+    for number, text in enumerate(said * 3):
+        words = text.split()
+        changed = [*words[:-1], "thing"] if number % 3 else words  # some are said whole
+        captions.add(f"{number:02d}", [text], " ".join(changed))
+    figures, intervals = captions.result(), captions.intervals(draws=40)
+    once = np.ones((1, len(captions.images)))  # drawing every image once is no drawing at all
+    for name, of_draws in (("METEOR", meteor_of_draws), ("CIDEr", cider_of_draws)):
+        low, high = intervals[name]
+        assert low < figures[name] < high
+        assert of_draws(*captions.read(), once)[0] == pytest.approx(figures[name], abs=1e-6)
 
 
 def test_published_is_the_first_protocol_and_every_metric_has_a_clean_one():

@@ -86,8 +86,9 @@ class GroundedCaptions(Counting):
         return figures
 
     def overall_intervals(self) -> dict[str, list[float]]:
-        """Return the intervals of AP and AP50; captions' scores weigh words over the whole set."""
-        return self.precision.intervals_clean() if self.clean else self.precision.intervals()
+        """Return the 95 % intervals of these figures."""
+        found = self.precision.intervals_clean() if self.clean else self.precision.intervals()
+        return {**found, **(self.captions.intervals() if self.scored else {})}
 
 
 class Judged(Counting):

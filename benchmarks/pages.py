@@ -1,9 +1,10 @@
-"""Fills docs/benchmarks.md and docs/metrics.md from the measurements that are kept beside them.
+"""Fills docs/benchmarks.md, metrics.md and pixellm.md from the measurements kept beside them.
 
     python benchmarks/pages.py
 
 The effects of traps come from docs/traps.json (``python benchmarks/traps.py``), the evaluator's own
-cost, the seconds to open files and the speed of metrics from the JSON of their scripts here.
+cost, the seconds to open files and the speed of metrics and of PixelLM from the JSON of their
+scripts here.
 """
 
 import json
@@ -13,7 +14,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
-BENCHMARKS, METRICS = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "metrics.md"
+DOCS = ROOT / "docs"
+BENCHMARKS, METRICS, PIXELLM = DOCS / "benchmarks.md", DOCS / "metrics.md", DOCS / "pixellm.md"
 TRAPS = ROOT / "docs" / "traps.json"
 SPEEDS = ("iou", "boundary", "elsewhere", "rle", "assign")  # benchmarks/metrics_NAME.json
 END = "<!-- end of figures -->"
@@ -75,9 +77,27 @@ def speeds() -> str:
     return "\n".join(lines) + "\n"
 
 
+def pixellm() -> str:
+    """Return the table of PixelLM's answers and of its training step, beside their bars."""
+    asked, step = read(HERE / "pixellm.json"), read(HERE / "pixellm_train_step.json")
+    lines = ["| what | times its unavoidable parts | times faster than the published procedure |"]
+    lines.append("|---|---|---|")
+    for name, one in asked.items():
+        if not name.startswith("tokens_"):
+            continue
+        words = f"{one['targets']} targets in {name.removeprefix('tokens_')} tokens"
+        parts = f"{one['times_the_parts']:.2f} ({asked['bound'].split()[1]} at most)"
+        faster = f"{one['times_faster_than_published']:.1f} ({one['at_least']} at least)"
+        lines.append(f"| {words} | {parts} | {faster} |")
+    bar = step["bound"].split()[1]
+    lines.append(f"| a training step | | {step['figure']:.2f} ({bar} at least) |")
+    return "\n".join(lines) + "\n"
+
+
 PAGES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
     BENCHMARKS: {"traps": traps, "cost": cost, "opening": opening},
     METRICS: {"speeds": speeds},
+    PIXELLM: {"pixellm": pixellm},
 }
 
 

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 from toy import curve
+from transformers import CLIPVisionConfig
 
 from deixis.config import load_run
 from deixis.models.pixellm import PixelLM
@@ -76,10 +77,15 @@ def fall(model, objective, batch, steps, rate):
 
 
 def test_patches_learn_what_they_show(make_pixellm, scenes):
-    model, processor = make_pixellm()
+    wide = CLIPVisionConfig(
+        hidden_size=96, intermediate_size=96, num_hidden_layers=5, num_attention_heads=3,
+        patch_size=4, image_size=40,
+    )  # fmt: skip
+    model, processor = make_pixellm(vision_config=wide)  # room for all directions
     objective = PatchObjective(processor)
     first, last = fall(model, objective, objective.collate(scenes[:2]), 30, 1e-2)
-    assert all(last[name] < 0.9 * first[name] for name in objective.weights), last
+    fallen = {name: last[name] / first[name] for name in objective.weights}
+    assert max(fallen.values()) < 0.9, [*fallen.values()]
 
 
 def test_labels_of_patches_lie_where_the_pixels_do(make_pixellm, scenes):
@@ -222,4 +228,5 @@ def test_the_run_file_names_a_pixellm_and_known_tasks():
     shop = pixellm_workshop()
     assert is_of("pixellm", run.model)
     assert {source.task for stage in run.stages for source in stage.data} <= set(shop.tasks)
-    assert [stage.objective in shop.objectives for stage in run.stages] == [True] * 3
+    assert all(stage.objective in shop.objectives for stage in run.stages)
+    assert run.stages[-1].objective == "paper"

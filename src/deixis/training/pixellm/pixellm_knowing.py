@@ -104,10 +104,10 @@ def bin_shares(boxes: Tensor) -> Tensor:
 
 
 def bin_loss(scores: Tensor, boxes: Tensor) -> Tensor:
-    """Return the cross-entropy (...,) of scores (..., 4 * BINS) with boxes (..., 4)."""
+    """Return what scores (..., 4 * BINS) lack of boxes (..., 4), in nats (...,); 0: nothing."""
     logits = scores.unflatten(-1, (4, BINS)).log_softmax(-1)
     shares = bin_shares(boxes).unflatten(-1, (4, BINS))
-    return -(shares * logits).sum(-1).mean(-1)
+    return F.kl_div(logits, shares, reduction="none").sum(-1).mean(-1)
 
 
 def boxes_of(things: np.ndarray, placement: Placement, canvas: int) -> np.ndarray:

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from deixis.nn.losses import bce_per_mask, dice_per_mask
 from deixis.processing.batch import moved
-from deixis.processing.pixellm import PixelLMProcessor, place_image
+from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.drawing.render import Rendering
 from deixis.scenes.questions import Scene
-from deixis.training.objective import pixel_labels
 from deixis.training.pixellm.pixellm_knowing import Knowledge, Known
 from deixis.training.pixellm.pixellm_patches import PatchBatch, PatchObjective, on_canvas
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
@@ -77,20 +76,23 @@ class DrawingObjective(PatchObjective):
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
         """Place the pictures, and choose things and parts of each."""
-        masks, drawn, labels, placements, image = [], [], [], [], []
-        for number, scene in enumerate(scenes):
-            own = pixel_labels(scene.world.views[0], scene.renderings[0])
-            placement = place_image(scene.samples[0].images[0], self.canvas)[1]
+        looks = [self.look_at(scene) for scene in scenes]
+        masks, drawn, image = [], [], []
+        for number, (scene, look) in enumerate(zip(scenes, looks, strict=True)):
             for mask in _chosen(scene.renderings[0], Random(scene.samples[0].id)):
                 masks.append(torch.from_numpy(mask))
-                drawn.append(on_canvas(mask, placement, self.side, self.canvas) > 0)
-                labels.append(own)
-                placements.append(placement)
+                drawn.append(on_canvas(mask, look.placement, self.side, self.canvas) > 0)
                 image.append(number)
+        shown = [looks[number] for number in image]
         shape = (len(drawn), self.side, self.side)
         return DrawingBatch(
-            patches=super().collate(scenes),
-            known=self.knowledge.look_up(masks, labels, placements, self.canvas),
+            patches=self.patches(looks),
+            known=self.knowledge.look_up(
+                masks,
+                [one.labels for one in shown],
+                [one.placement for one in shown],
+                self.canvas,
+            ),
             image=torch.tensor(image, dtype=torch.long),
             masks=torch.stack([torch.from_numpy(one) for one in drawn]).reshape(shape),
         )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import find_objects
 from torch import Tensor, nn
 
 from deixis.models.configs.deixis_config import scene_words
@@ -24,6 +25,7 @@ SURE = 5.0  # the strength of each thing that a made state knows
 DOUBT = 0.15  # share of things that it does not know
 NOISE = 0.5
 PURE = {"part": 0.9}  # a target is a part if nearly all of its mask is that part
+NOWHERE = [0.5, 0.5, 0.0, 0.0]  # the box of nothing
 MOSTLY = 0.5  # and has a word of another kind if most of it has
 
 
@@ -112,8 +114,8 @@ def bin_loss(scores: Tensor, boxes: Tensor) -> Tensor:
 
 def boxes_of(things: np.ndarray, placement: Placement, canvas: int) -> np.ndarray:
     """Return (ids, 4): the box of every id of a map (H, W) on the canvas; zeros for 0."""
-    ids = range(1, int(things.max()) + 1)
-    boxes = [_box(torch.from_numpy(things == i), placement, canvas) for i in ids]
+    found = find_objects(things)  # one pass for all ids
+    boxes = [_on_canvas(one, placement, canvas) for one in found]
     return np.array([[0.0] * 4, *boxes], dtype=np.float32)
 
 
@@ -128,13 +130,24 @@ def _word(inside: np.ndarray, kind: str) -> int:
 
 def _box(mask: Tensor, placement: Placement, canvas: int) -> list[float]:
     """Return centre, width and height of a mask (H, W) on the canvas, in [0, 1]."""
-    centres, sizes = [], []
-    for axis in (1, 0):  # x, then y
-        held = torch.nonzero(mask.any(1 - axis))[:, 0]
-        if not len(held):
-            return [0.5, 0.5, 0.0, 0.0]
-        share = placement.resized[axis] / placement.original[axis] / canvas
-        begin, end = int(held[0]), int(held[-1]) + 1
-        centres.append((begin + end) / 2 * share)
-        sizes.append((end - begin) * share)
-    return [*centres, *sizes]
+    (found,) = find_objects(mask.numpy().astype(np.uint8), max_label=1)
+    return _on_canvas(found, placement, canvas)
+
+
+def _on_canvas(
+    found: tuple[slice, slice] | None, placement: Placement, canvas: int
+) -> list[float]:
+    """Return centre, width and height on the canvas of what fills rows and columns, if any."""
+    if found is None:
+        return NOWHERE
+    rows, columns = found
+    height, width = (
+        resized / original / canvas
+        for resized, original in zip(placement.resized, placement.original, strict=True)
+    )
+    return [
+        (columns.start + columns.stop) / 2 * width,
+        (rows.start + rows.stop) / 2 * height,
+        (columns.stop - columns.start) * width,
+        (rows.stop - rows.start) * height,
+    ]

@@ -50,6 +50,23 @@ class PatchBatch:
         return replace(moved(replace(self, words={}), device), words=words)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SceneLook:
+    """A picture on its canvas, and what its pixels show.
+
+    Attributes:
+        pixels: (3, H, H) normalised.
+        placement: how the picture lies there.
+        labels: kind -> (h, w) of the picture's own pixels.
+        things: (h, w) ids, 0 for background.
+    """
+
+    pixels: Tensor
+    placement: Placement
+    labels: Mapping[str, np.ndarray]
+    things: np.ndarray
+
+
 class PatchObjective:
     """Teaches CLIP's kept layers what a patch shows, which of its pixels are of things, and where
     its thing begins and ends.
@@ -80,25 +97,31 @@ class PatchObjective:
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
         """Place the pictures on their canvas, and their labels with them."""
-        pixels, resized, boxes, shown = [], [], [], []
-        words: dict[str, list[np.ndarray]] = {kind: [] for kind in self.sizes}
-        for scene in scenes:
-            frame = scene.samples[0].images[0]
-            placed, placement = place_image(frame, self.canvas)
-            labels = pixel_labels(scene.world.views[0], scene.renderings[0])
-            pixels.append(placed)
-            resized.append(placement.resized)
-            for kind, found in words.items():
-                found.append(on_canvas(labels[kind], placement, self.grid * FINE, self.canvas))
-            own = things_of(scene.renderings[0].things, placement, self.grid, self.canvas)
-            boxes.append(own[0])
-            shown.append(own[1])
+        return self.patches([self.look_at(scene) for scene in scenes])
+
+    def look_at(self, scene: Scene) -> SceneLook:
+        """Place the picture of a scene, and look up what its pixels show."""
+        pixels, placement = place_image(scene.samples[0].images[0], self.canvas)
+        labels = pixel_labels(scene.world.views[0], scene.renderings[0])
+        things = scene.renderings[0].things
+        return SceneLook(pixels=pixels, placement=placement, labels=labels, things=things)
+
+    def patches(self, looks: Sequence[SceneLook]) -> PatchBatch:
+        """Return what the patches of some pictures show."""
+        side, canvas = self.grid * FINE, self.canvas
+        words = {
+            kind: np.stack(
+                [on_canvas(one.labels[kind], one.placement, side, canvas) for one in looks]
+            )
+            for kind in self.sizes
+        }
+        things = [things_of(one.things, one.placement, self.grid, canvas) for one in looks]
         return PatchBatch(
-            pixels=torch.stack(pixels),
-            resized=torch.tensor(resized),
-            words={kind: torch.from_numpy(np.stack(found)) for kind, found in words.items()},
-            boxes=torch.from_numpy(np.stack(boxes)),
-            shown=torch.from_numpy(np.stack(shown)),
+            pixels=torch.stack([one.pixels for one in looks]),
+            resized=torch.tensor([one.placement.resized for one in looks]),
+            words={kind: torch.from_numpy(found) for kind, found in words.items()},
+            boxes=torch.from_numpy(np.stack([boxes for boxes, _ in things])),
+            shown=torch.from_numpy(np.stack([shown for _, shown in things])),
         )
 
     def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:

@@ -51,7 +51,7 @@ class UniPixelObjective:
         """Look over a model before its first step: adapters that do nothing yet may rest."""
         rest_idle(model)
 
-    def collate(self, scenes: Sequence[Any]) -> UniPixelBatch:
+    def collate(self, scenes: Sequence[Any]) -> Any:
         """Write a lesson about each scene that these lessons can be about.
 
         Raises:
@@ -175,7 +175,7 @@ class Speaking(UniPixelObjective):
         self.telling = torch.zeros(processor.config.text_config.vocab_size, dtype=torch.bool)
         self.telling[[token for word in known for token in encode(f" {word}")]] = True
 
-    def collate(self, scenes: Sequence[Any]) -> Beginning:  # type: ignore[override]
+    def collate(self, scenes: Sequence[Any]) -> Beginning:
         """Write lessons as for every stage, and note what each target asks.
 
         Raises:

@@ -6,6 +6,7 @@ seeing what is shared and its own, as if it stood alone.
 Shapes: B rows, T columns, D language width, G groups, P columns of a packed row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,8 +52,21 @@ def read_packed(
         positions: (B, T).
         sharing: which rows begin alike.
     """
+    return read_layers(
+        decoder, embedded, held=held, positions=positions, sharing=sharing, layers=[-1]
+    )[0]
+
+
+def read_layers(
+    decoder: PreTrainedModel, embedded: Tensor, *, held: Tensor, positions: Tensor,
+    sharing: Sharing, layers: Sequence[int],
+) -> list[Tensor]:  # fmt: skip
+    """Return the states (B, T, D) after each of some layers; arguments as in ``read_packed``.
+
+    Layers count as in transformers' hidden states: 0 what is embedded, -1 what is normalised last.
+    """
     if not len(embedded):
-        return embedded
+        return [embedded for _ in layers]
     own, place, segment = _packing(held, sharing)
     group = sharing.group[:, None].expand_as(place)
     width, groups = int(place[own].max()) + 1, int(sharing.group.max()) + 1
@@ -62,12 +76,14 @@ def read_packed(
         inputs_embeds=embedded.new_zeros(groups, width, embedded.shape[2]).index_put(
             to, embedded[own]
         ),
-        attention_mask=_sight(kind)[:, None],
+        attention_mask=_mask(_sight(kind)[:, None], decoder, embedded.dtype),
         position_ids=positions.new_zeros(groups, width).index_put(to, positions[own]),
         use_cache=False,
-    ).last_hidden_state
-    states = read[group, place.clamp(max=width - 1)]  # (B, T, D)
-    return states.masked_fill(~held[..., None], 0.0)
+        output_hidden_states=set(layers) != {-1},  # which would keep all of them
+    )
+    states = [read.last_hidden_state if i == -1 else read.hidden_states[i] for i in layers]
+    index = place.clamp(max=width - 1)  # (B, T)
+    return [one[group, index].masked_fill(~held[..., None], 0.0) for one in states]
 
 
 def _packing(held: Tensor, sharing: Sharing) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,6 +110,14 @@ def _sight(kind: Tensor) -> Tensor:
     shared = (kind == 0)[:, None, :] & (kind >= 0)[:, :, None]
     alone = column == column[:, None]
     return (before & (alike | shared) & (kind >= 0)[:, None, :]) | alone
+
+
+def _mask(sight: Tensor, decoder: PreTrainedModel, dtype: torch.dtype) -> Tensor:
+    """Return the mask as the decoder's attention takes it: "eager" adds it to the scores."""
+    if decoder.config._attn_implementation != "eager":
+        return sight
+    blind = torch.finfo(dtype).min
+    return torch.zeros_like(sight, dtype=dtype).masked_fill(~sight, blind)
 
 
 def _first_rows(group: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ Shapes: I images, L levels, P patches, E CLIP's width, B rows, N tokens, Q image
 with images spliced in, D language width, M targets, C decoder width, h w cells of masks, V words.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ from transformers import CLIPVisionModel, LlamaModel, PreTrainedModel
 
 from deixis.decoding.codebook import CodebookConfig, CodebookFusion
 from deixis.decoding.light import FeatureNeck, LightConfig, LightPixelDecoder
-from deixis.language.packed import Sharing, find_sharing, read_packed
+from deixis.language.packed import Sharing, find_sharing, read_layers
 from deixis.language.splice import held_columns, splice_rows, starts_of
 from deixis.models.configs.pixellm_config import (
     PixelLMConfig,
@@ -187,9 +188,13 @@ class PixelLM(PreTrainedModel):
 
         What the questions about one image have in common is read once.
         """
-        return read_packed(
+        return self.read_layers(laid, [-1])[0]
+
+    def read_layers(self, laid: Laid, layers: Sequence[int]) -> list[Tensor]:
+        """Return the states (B, W, D) after each of some layers; -1 are those of ``read``."""
+        return read_layers(
             self.language, laid.embedded, held=laid.held, positions=laid.positions,
-            sharing=laid.sharing,
+            sharing=laid.sharing, layers=layers,
         )  # fmt: skip
 
     def speak(self, states: Tensor) -> Tensor:

@@ -83,8 +83,8 @@ def pool_touched(features: Tensor, touched: Tensor) -> Tensor:
         ShapeError: not one row of features per cell.
     """
     expect_shape("touched cells", touched, (None, None, None, None))
-    times, objects = touched.shape[:2]
-    expect_shape("features of a clip", features, (touched[:, :1].numel(), None))
+    times, objects, *cells = touched.shape  # perhaps of no object
+    expect_shape("features of a clip", features, (times * cells[0] * cells[1], None))
     inside = touched.transpose(0, 1).flatten(2).to(features.dtype)  # (O, t, h * w)
     total = torch.einsum("otp,tpc->otc", inside, features.unflatten(0, (times, -1)))
     count = inside.sum(2)  # (O, t)

@@ -1,9 +1,10 @@
 """Rows that begin alike, read together: the same states as each row gets alone."""
 
+import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from deixis.language.packed import find_sharing, read_packed
+from deixis.language.packed import find_sharing, read_layers, read_packed
 
 WIDTH = 16
 SIZES = {"num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 32}
@@ -31,9 +32,11 @@ def test_rows_share_what_all_rows_of_their_image_hold_alike() -> None:
     assert sharing.group.tolist() == [2, 2, 1, 1, 1, 0]
 
 
-def test_packed_rows_are_read_as_if_each_stood_alone() -> None:
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_rows_are_read_as_if_each_stood_alone(attention: str) -> None:
     torch.manual_seed(0)
     decoder = LlamaModel(LlamaConfig(hidden_size=WIDTH, intermediate_size=32, **SIZES)).eval()
+    decoder.config._attn_implementation = attention
     tokens, held, image = rows()
     positions = torch.arange(6).expand_as(tokens) * 2  # places may leave some out
     words = decoder.embed_tokens(tokens)
@@ -46,6 +49,23 @@ def test_packed_rows_are_read_as_if_each_stood_alone() -> None:
         ).last_hidden_state[0]
         torch.testing.assert_close(states[row, :length], alone, atol=1e-5, rtol=1e-4)
         assert not states[row, length:].any()
+
+
+def test_states_of_every_layer_are_those_of_rows_alone() -> None:
+    torch.manual_seed(2)
+    decoder = LlamaModel(LlamaConfig(hidden_size=WIDTH, intermediate_size=32, **SIZES)).eval()
+    tokens, held, image = rows()
+    positions = torch.arange(6).expand_as(tokens)
+    words = decoder.embed_tokens(tokens)
+    layers = read_layers(
+        decoder, words, held=held, positions=positions,
+        sharing=find_sharing(tokens, held, image), layers=[0, 1, -1],
+    )  # fmt: skip
+    for row, length in enumerate(LENGTHS):
+        alone = decoder(inputs_embeds=words[row : row + 1, :length], output_hidden_states=True)
+        for states, layer in zip(layers, (0, 1, -1), strict=True):
+            own = alone.hidden_states[layer][0]
+            torch.testing.assert_close(states[row, :length], own, atol=1e-5, rtol=1e-4)
 
 
 def test_gradients_of_packed_rows_equal_those_of_rows_alone() -> None:

@@ -97,6 +97,10 @@ def test_regions_are_means_over_touched_cells_object_by_object():
     torch.testing.assert_close(got, torch.stack(wanted))
 
 
+def test_a_clip_without_objects_has_no_regions():
+    assert pool_touched(torch.zeros(16, 5), torch.ones(2, 0, 2, 4).bool()).shape == (0, 5)
+
+
 def test_features_of_another_clip_are_refused():
     with pytest.raises(ShapeError, match=r"features of a clip: expected shape \(8, any\), got"):
         pool_touched(torch.zeros(9, 5), torch.ones(1, 3, 2, 4).bool())

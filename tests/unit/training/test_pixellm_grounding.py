@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from deixis.models.configs.deixis_config import scene_words
+from deixis.processing.batches.pixellm_batch import IMAGE
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.pixellm.pixellm_grounding import GroundingObjective
+from deixis.training.pixellm.pixellm_seeking import HEADS
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +67,41 @@ def test_tokens_and_groups_learn_what_they_are_told(make_pixellm, scenes):
         optimizer.zero_grad()
         sum(parts.values()).backward()
         optimizer.step()
-    assert seen[0].keys() == {"text", "told", "placed", "meant"}
+    assert seen[0].keys() == {"text", "told", "placed", "sought", "meant"}
     assert all(weight.grad is None for weight in model.pyramid.parameters())  # nothing is drawn
     assert seen[-1]["told"] < 0.8 * seen[0]["told"]
     assert seen[-1]["meant"] < 0.8 * seen[0]["meant"]
+    assert seen[-1]["sought"] < 0.8 * seen[0]["sought"]
     assert set(model.state_dict()) == before  # nothing that only training needs
+
+
+def test_heads_are_told_to_look_where_the_target_lies(make_pixellm, scenes):
+    model, processor = make_pixellm()
+    model.eval().language.config._attn_implementation = "eager"  # which gives its weights
+    objective = GroundingObjective(processor)
+    batch = objective.collate(scenes[:2])
+    asked = batch.asked
+    look = model.see(asked.pixels, asked.resized)
+    laid = model.lay_out(asked.tokens, asked.held, asked.image, look)
+    wanted = []
+    for target, (row, columns) in enumerate(
+        zip(asked.slots.row.tolist(), asked.slots.column.tolist(), strict=True)
+    ):
+        width = int(laid.held[row].sum())
+        told = model.language(
+            inputs_embeds=laid.embedded[row : row + 1, :width],
+            position_ids=laid.positions[row : row + 1, :width],
+            output_attentions=True,
+        ).attentions[-1][0, :HEADS]  # (A, W, W)
+        image = asked.image[row]
+        first = laid.starts[row, (asked.tokens[row] == IMAGE).nonzero()[0, 0]]
+        tokens = first + torch.arange(int(look.read[image].sum()))
+        share = batch.cover[target][look.read[image]]
+        for column in columns:
+            looks = told[:, laid.starts[row, column] - 1, tokens]
+            wanted.append(-(share / share.sum() * looks.log()).sum(1))
+    parts = objective(model, batch)
+    torch.testing.assert_close(parts["sought"], torch.stack(wanted).mean(), atol=1e-4, rtol=1e-4)
 
 
 def test_questions_without_targets_teach_words_alone(make_pixellm):
@@ -82,4 +114,5 @@ def test_questions_without_targets_teach_words_alone(make_pixellm):
     batch = next(batch for batch in batches if not len(batch.asked.slots.row))
     parts = objective(model, batch)
     assert parts["meant"].item() == 0
+    assert parts["sought"].item() == 0
     assert parts["text"].item() > 0

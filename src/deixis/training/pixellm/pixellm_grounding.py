@@ -27,6 +27,7 @@ from deixis.training.objective import pixel_labels
 from deixis.training.pixellm.pixellm_knowing import Knowledge, Known, bin_loss
 from deixis.training.pixellm.pixellm_patches import on_canvas, things_of
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
+from deixis.training.pixellm.pixellm_seeking import seeking_loss
 from deixis.training.pixellm.pixellm_stages import AnswerObjective
 
 FINE = 8  # labels along a side of an image token
@@ -43,6 +44,7 @@ class GroundingBatch:
         boxes: (I, Q, 4) of the thing that most of a token shows, on the canvas.
         shown: (I, Q) how much of the token it takes up.
         known: what there is to know of the targets.
+        cover: (M, Q) how much of each image token is of each target.
     """
 
     asked: PixelLMBatch
@@ -50,6 +52,7 @@ class GroundingBatch:
     boxes: Tensor
     shown: Tensor
     known: Known
+    cover: Tensor
 
     def to(self, device: torch.device | str) -> "GroundingBatch":
         """Return the batch with its tensors on a device."""
@@ -59,22 +62,25 @@ class GroundingBatch:
             boxes=self.boxes.to(device),
             shown=self.shown.to(device),
             known=moved(self.known, device),
+            cover=self.cover.to(device),
         )
 
 
 class GroundingObjective(AnswerObjective):
-    """The words of answers, and two losses that stand in for what pre-training brings.
+    """The words of answers, and losses that stand in for what pre-training brings.
 
     ``told``: an image token points at the embeddings of the words that it shows. ``placed``: it
-    knows the box of its thing. ``meant``: the states of a group know the words and the box of
-    their target, in the same directions (``pixellm_knowing.py``): what is found need only be
-    passed on. Nothing is drawn, so that a step has room for many questions.
+    knows the box of its thing. ``sought``: before a group, the decoder looks at its target.
+    ``meant``: the states of a group know the words and the box of their target, in the same
+    directions (``pixellm_knowing.py``): what is found need only be passed on. Nothing is drawn, so
+    that a step has room for many questions.
     """
 
     weights: Mapping[str, float] = {
         "text": PIXELLM.losses["text"],
         "told": 1.0,
         "placed": 1.0,
+        "sought": 1.0,
         "meant": 2.0,
     }
 
@@ -111,7 +117,19 @@ class GroundingObjective(AnswerObjective):
                 [asked.placements[image] for image in images],
                 self.config.canvas,
             ),
+            cover=self._cover(asked),
         )
+
+    def _cover(self, asked: PixelLMBatch) -> Tensor:
+        """Return (M, Q): how much of each image token is of each target."""
+        assert asked.truth is not None
+        grid, images = self.config.image_grid, asked.image_of_target.tolist()
+        found = np.zeros((len(images), grid * grid), dtype=np.float32)
+        for row, mask, image in zip(found, asked.truth.masks, images, strict=True):
+            place = asked.placements[image]
+            fine = on_canvas(mask.numpy(), place, grid * FINE, self.config.canvas)
+            row[:] = fine.reshape(grid, FINE, grid, FINE).mean((1, 3)).ravel()
+        return torch.from_numpy(found)
 
     def _shares(
         self, labels: Sequence[Any], placements: Sequence[Placement], kind: str, count: int
@@ -131,13 +149,14 @@ class GroundingObjective(AnswerObjective):
         self._count(asked.truth.dropped)
         look = model.see(asked.pixels, asked.resized)
         laid = model.lay_out(asked.tokens, asked.held, asked.image, look)
-        hidden = model.read(laid)
+        before, hidden = model.read_layers(laid, [-2, -1])
         states, labels = model.labelled(hidden, laid, asked)
         groups = group_states(hidden, laid, asked.slots).mean(1)  # (M, D)
         parts = {
             "text": F.cross_entropy(model.speak(states).float(), labels),
             "told": self._told(look, model.language.embed_tokens.weight, batch),
             "placed": self._placed(look, batch),
+            "sought": seeking_loss(model.language, before, laid, asked, batch.cover, look.read),
             "meant": self.knowledge.loss(groups, batch.known),
         }
         return {name: self.weights[name] * part for name, part in parts.items()}

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from deixis.nn.attention import PLAIN
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sharing:
@@ -113,8 +115,8 @@ def _sight(kind: Tensor) -> Tensor:
 
 
 def _mask(sight: Tensor, decoder: PreTrainedModel, dtype: torch.dtype) -> Tensor:
-    """Return the mask as the decoder's attention takes it: "eager" adds it to the scores."""
-    if decoder.config._attn_implementation != "eager":
+    """Return the mask as the decoder's attention takes it: plain products add it to scores."""
+    if decoder.config._attn_implementation not in ("eager", PLAIN):
         return sight
     blind = torch.finfo(dtype).min
     return torch.zeros_like(sight, dtype=dtype).masked_fill(~sight, blind)

@@ -2,13 +2,15 @@
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaModel
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from deixis.models.configs.deixis_config import scene_words
-from deixis.processing.batches.pixellm_batch import IMAGE
+from deixis.processing.batches.pixellm_batch import IGNORED, IMAGE
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.pixellm.pixellm_grounding import GroundingObjective
-from deixis.training.pixellm.pixellm_seeking import HEADS
+from deixis.training.pixellm.pixellm_seeking import HEADS, seek_alike
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,9 @@ def test_tokens_and_groups_learn_what_they_are_told(make_pixellm, scenes):
         optimizer.zero_grad()
         sum(parts.values()).backward()
         optimizer.step()
-    assert seen[0].keys() == {"text", "told", "placed", "sought", "meant"}
+    assert seen[0].keys() == {
+        *("text", "told", "placed", "named", "sought", "meant"),
+    }
     assert all(weight.grad is None for weight in model.pyramid.parameters())  # nothing is drawn
     assert seen[-1]["told"] < 0.8 * seen[0]["told"]
     assert seen[-1]["meant"] < 0.8 * seen[0]["meant"]
@@ -84,9 +88,8 @@ def test_heads_are_told_to_look_where_the_target_lies(make_pixellm, scenes):
     look = model.see(asked.pixels, asked.resized)
     laid = model.lay_out(asked.tokens, asked.held, asked.image, look)
     wanted = []
-    for target, (row, columns) in enumerate(
-        zip(asked.slots.row.tolist(), asked.slots.column.tolist(), strict=True)
-    ):
+    ends = batch.asked.slots.column[:, -1].tolist()
+    for row, labels in enumerate(asked.truth.labels):
         width = int(laid.held[row].sum())
         told = model.language(
             inputs_embeds=laid.embedded[row : row + 1, :width],
@@ -96,12 +99,37 @@ def test_heads_are_told_to_look_where_the_target_lies(make_pixellm, scenes):
         image = asked.image[row]
         first = laid.starts[row, (asked.tokens[row] == IMAGE).nonzero()[0, 0]]
         tokens = first + torch.arange(int(look.read[image].sum()))
-        share = batch.cover[target][look.read[image]]
-        for column in columns:
-            looks = told[:, laid.starts[row, column] - 1, tokens]
+        targets = [i for i, own in enumerate(asked.slots.row.tolist()) if own == row]
+        for place in (labels != IGNORED).nonzero()[:, 0].tolist():
+            target = next((i for i in targets if ends[i] >= place), None)
+            if target is None:  # all is drawn
+                continue
+            share = batch.cover[target][look.read[image]]
+            looks = told[:, laid.starts[row, place] - 1, tokens]
             wanted.append(-(share / share.sum() * looks.log()).sum(1))
     parts = objective(model, batch)
     torch.testing.assert_close(parts["sought"], torch.stack(wanted).mean(), atol=1e-4, rtol=1e-4)
+
+
+def test_told_heads_begin_by_looking_at_what_resembles_them():
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=9, hidden_size=256, intermediate_size=8, num_hidden_layers=2,
+        num_attention_heads=4,
+    )  # fmt: skip
+    language = LlamaModel(config)
+    seek_alike(language)
+    attention, words = language.layers[-1].self_attn, torch.randn(8, 256)
+    asked, held = words + 0.5 * torch.randn(8, 256), words.flip(0)  # the same in another order
+    heads = [
+        each.unflatten(1, (4, 64))[:, :HEADS].transpose(0, 1)[None]
+        for each in (attention.q_proj(asked), attention.k_proj(held))
+    ]  # (1, A, 8, E)
+    far = torch.arange(8)[None] + 60  # the picture first, then the question
+    asks, _ = apply_rotary_pos_emb(heads[0], heads[0], *language.rotary_emb(words, far))
+    keys, _ = apply_rotary_pos_emb(heads[1], heads[1], *language.rotary_emb(words, far - 60))
+    found = (asks @ keys.transpose(2, 3)).mean(1)[0].argmax(1)
+    assert torch.equal(found, torch.arange(8).flip(0))
 
 
 def test_questions_without_targets_teach_words_alone(make_pixellm):

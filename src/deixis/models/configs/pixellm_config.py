@@ -240,14 +240,14 @@ def pixellm_tiny() -> PixelLMConfig:
     """Under 8 M weights, for scenes on two cores: 8-pixel patches of a canvas of 128."""
     return PixelLMConfig(
         vision_config=CLIPVisionConfig(
-            hidden_size=192,
-            intermediate_size=576,
+            hidden_size=128,
+            intermediate_size=384,
             num_hidden_layers=8,
-            num_attention_heads=6,
+            num_attention_heads=4,
             patch_size=8,
             image_size=128,
         ),
-        text_config=LlamaConfig(**_llama(800, 256, 640, 3, 4)),
+        text_config=LlamaConfig(**_llama(800, 256, 640, 4, 4)),
         tokens_per_level=2,
         feature_layers=(-2, -5),
         decoder_width=96,

@@ -70,16 +70,18 @@ class GroundingObjective(AnswerObjective):
     """The words of answers, and losses that stand in for what pre-training brings.
 
     ``told``: an image token points at the embeddings of the words that it shows. ``placed``: it
-    knows the box of its thing. ``sought``: before a group, the decoder looks at its target.
-    ``meant``: the states of a group know the words and the box of their target, in the same
-    directions (``pixellm_knowing.py``): what is found need only be passed on. Nothing is drawn, so
-    that a step has room for many questions.
+    knows the box of its thing. ``named``: one layer before the last, the states before a group
+    point at the words of their target. ``sought``: the last layer looks where it lies. ``meant``:
+    the states of a group know its words and its box, in the same directions
+    (``pixellm_knowing.py``): what is found need only be passed on. Nothing is drawn, so that a step
+    has room for many questions.
     """
 
     weights: Mapping[str, float] = {
         "text": PIXELLM.losses["text"],
         "told": 1.0,
         "placed": 1.0,
+        "named": 0.5,
         "sought": 1.0,
         "meant": 2.0,
     }
@@ -151,11 +153,13 @@ class GroundingObjective(AnswerObjective):
         laid = model.lay_out(asked.tokens, asked.held, asked.image, look)
         before, hidden = model.read_layers(laid, [-2, -1])
         states, labels = model.labelled(hidden, laid, asked)
+        table = model.language.embed_tokens.weight
         groups = group_states(hidden, laid, asked.slots).mean(1)  # (M, D)
         parts = {
             "text": F.cross_entropy(model.speak(states).float(), labels),
-            "told": self._told(look, model.language.embed_tokens.weight, batch),
+            "told": self._told(look, table, batch),
             "placed": self._placed(look, batch),
+            "named": self._named(group_states(before, laid, asked.slots), table, batch.known),
             "sought": seeking_loss(model.language, before, laid, asked, batch.cover, look.read),
             "meant": self.knowledge.loss(groups, batch.known),
         }
@@ -165,12 +169,29 @@ class GroundingObjective(AnswerObjective):
         """Cross-entropy of the image tokens that are read with what they show."""
         tokens = look.rows[look.read].float()  # (R, D)
         total = tokens.sum() * 0.0
-        for kind, spelled in self.pieces.items():
-            words = F.normalize(spelled.to(table) @ table, dim=-1)  # (T, D)
+        for kind, words in self._words(table).items():
             scores = (GAIN * tokens @ words.T).log_softmax(-1)
             share = batch.shares[kind][look.read]  # (R, T)
             total = total - (share * scores).sum() / share.sum().clamp(min=1)
         return total / len(self.pieces)
+
+    def _named(self, states: Tensor, table: Tensor, known: Known) -> Tensor:
+        """Cross-entropy of states (M, G, D) with the words of their targets."""
+        total = states.sum() * 0.0
+        for (_, words), index in zip(self._words(table).items(), known.words.T, strict=True):
+            has = index > 0
+            if has.any():
+                scores = GAIN * states[has].float() @ words.T  # (m, G, T)
+                wanted = (index[has] - 1)[:, None].expand(scores.shape[:2])
+                total = total + F.cross_entropy(scores.flatten(0, 1), wanted.flatten())
+        return total / len(self.pieces)
+
+    def _words(self, table: Tensor) -> dict[str, Tensor]:
+        """Return by kind the directions (T, D) of words in the decoder's table."""
+        return {
+            kind: F.normalize(spelled.to(table) @ table, dim=-1)
+            for kind, spelled in self.pieces.items()
+        }
 
     def _placed(self, look: Look, batch: GroundingBatch) -> Tensor:
         """Cross-entropy of the image tokens that are read with the boxes of their things."""

@@ -11,11 +11,13 @@ from typing import Any
 from deixis.config import TrainRun
 from deixis.models.configs.pixellm_config import PixelLMConfig
 from deixis.models.pixellm import PRESETS, PixelLM
+from deixis.nn.nearby import look_nearby
 from deixis.processing.lessons.pixellm_templates import template_texts
 from deixis.training.pixellm.pixellm_drawing import DrawingObjective
 from deixis.training.pixellm.pixellm_grounding import GroundingObjective
 from deixis.training.pixellm.pixellm_patches import PatchObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
+from deixis.training.pixellm.pixellm_seeking import seek_alike
 from deixis.training.pixellm.pixellm_stages import AnswerObjective, PaperObjective
 from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import add_adapters, merged_tensors
@@ -55,6 +57,9 @@ def build_model(run: TrainRun, folder: Path) -> tuple[PixelLM, Processor]:
         WeightsError: a folder that holds no whole PixelLM.
     """
     model, processor = begin(run, folder / "last", "pixellm", PRESETS, texts)
+    if run.model in PRESETS and run.start is None:  # from nothing
+        look_nearby(model.vision)
+        seek_alike(model.language)
     add_adapters(model.language, **PIXELLM.lora)
     return model, processor
 

@@ -9,7 +9,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,8 @@ from transformers.trainer_callback import DefaultFlowCallback, PrinterCallback
 
 from deixis.config import Judging, Stage
 from deixis.errors import ConfigError
+from deixis.nn.attention import attending_plainly
+from deixis.training.running.adapters import rest_idle
 from deixis.training.running.checkpoints import (
     keep_latest,
     read_json,
@@ -91,6 +93,7 @@ class StageTrainer(Trainer):
         self.window = Window()
         self.factors = freeze(model, stage.train)
         self.frozen = list(frozen_modules(model))
+        self.begun = False
         cached = {key: value for key, value in vars(model.config).items() if key == "use_cache"}
         super().__init__(
             model,
@@ -134,9 +137,13 @@ class StageTrainer(Trainer):
         """Return the sum of the objective's parts, each of which is noted."""
         for module in self.frozen:
             module.eval()
+        if not self.begun:  # with the weights that it goes on from
+            rest_idle(model)
+            self.begun = True
         device = self.args.device
         bf16 = self.stage.precision == "bf16"
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+        plainly = attending_plainly(model) if bf16 and device.type == "cpu" else nullcontext()
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16), plainly:
             parts = self.objective(model, inputs["batch"].to(device))
         values = torch.stack([part.detach().float() for part in parts.values()]).tolist()
         noted = dict(zip(parts, values, strict=True))

@@ -11,6 +11,7 @@ from typing import Any
 from deixis.config import TrainRun
 from deixis.models.configs.unipixel_config import UniPixelConfig
 from deixis.models.unipixel import PRESETS, UniPixelModel
+from deixis.nn.nearby import look_nearby_turning
 from deixis.processing.words.unipixel_text import localize, prefilled, region_prefix
 from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import merged_tensors
@@ -55,6 +56,7 @@ def build_model(run: TrainRun, folder: Path) -> tuple[UniPixelModel, Processor]:
     )
     if not Path(run.model).is_dir() and run.start is None:  # from nothing: see the recipe
         model.prompting.codes.load_state_dict(model.tracker.sam.prompts.state_dict())
+        look_nearby_turning(model.vision.blocks, model.vision.rotary_pos_emb.inv_freq)
     add_published_adapters(model)
     config: Any = model.config
     model.teaching = Teaching(config)

@@ -252,7 +252,7 @@ def test_reading_begins_with_what_every_seg_asks():
     assert all(last[name] < 0.9 * first[name] for name in first), last
     objective.weights = {**objective.weights, "telling": 1.0}
     with torch.no_grad():
-        plain = UniPixelObjective(processor).parts(model, batch.lessons)
+        plain = UniPixelObjective(processor)(model, batch.lessons)
         assert objective(model, batch)["text"].item() == pytest.approx(plain["text"].item())
 
 

@@ -21,7 +21,7 @@ from deixis.training.pixellm.pixellm_seeking import seek_alike
 from deixis.training.pixellm.pixellm_stages import AnswerObjective, PaperObjective
 from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import add_adapters, merged_tensors
-from deixis.training.running.beginning import begin
+from deixis.training.running.beginning import begin, from_nothing
 from deixis.training.running.feeding import Processor, Workshop
 
 OBJECTIVES: dict[str, Any] = {
@@ -57,7 +57,7 @@ def build_model(run: TrainRun, folder: Path) -> tuple[PixelLM, Processor]:
         WeightsError: a folder that holds no whole PixelLM.
     """
     model, processor = begin(run, folder / "last", "pixellm", PRESETS, texts)
-    if run.model in PRESETS and run.start is None:  # from nothing
+    if from_nothing(run):
         look_nearby(model.vision)
         seek_alike(model.language)
     add_adapters(model.language, **PIXELLM.lora)

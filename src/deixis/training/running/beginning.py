@@ -98,6 +98,11 @@ def begin(
     return model, processor
 
 
+def from_nothing(run: TrainRun) -> bool:
+    """Tell whether a run begins with new weights alone: no folder's, and none taken over."""
+    return not Path(run.model).is_dir() and run.start is None
+
+
 def make_config(
     preset: str, overrides: dict[str, Any], presets: Presets
 ) -> Any:

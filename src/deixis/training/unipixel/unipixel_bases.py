@@ -33,7 +33,6 @@ from deixis.scenes.questions import Scene
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point
 from deixis.training.objective import DenseObjective, pixel_labels
-from deixis.training.running.adapters import rest_idle
 from deixis.training.unipixel.unipixel_lessons import point_at
 from deixis.training.unipixel.unipixel_meanings import (
     KINDS,
@@ -127,7 +126,6 @@ class BasesObjective:
         self.processor = processor
         self.side = int(processor.config.sam_config.image_size)
         self.meanings = Meanings(processor.config.sam_width)
-        self.begun = False
         self.ids = {
             kind: [processor.vocabulary.encode(f" {name}") for name in names]
             for kind, names in WORDS.items()
@@ -228,9 +226,6 @@ class BasesObjective:
     # -- what is learned -------------------------------------------------------------------------
 
     def __call__(self, model: Any, batch: Bases) -> dict[str, Tensor]:
-        if not self.begun:
-            rest_idle(model)
-            self.begun = True
         features = model.vision(batch.patches, grid_thw=batch.grids).pooler_output
         with exactly(features.device):  # as what is drawn; see ``Speaking``
             seen = model.tracker.sam.look(batch.canvas)

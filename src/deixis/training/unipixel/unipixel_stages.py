@@ -20,7 +20,6 @@ from deixis.nn.precision import exactly
 from deixis.processing.batches.unipixel_batch import UniPixelBatch
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.words.unipixel_text import IGNORED
-from deixis.training.running.adapters import rest_idle
 from deixis.training.unipixel.unipixel_bases import BasesObjective
 from deixis.training.unipixel.unipixel_lessons import Teacher
 from deixis.training.unipixel.unipixel_meanings import NOTHING, WORDS, Asks, Meanings, said_of
@@ -45,11 +44,6 @@ class UniPixelObjective:
         self.processor = processor
         self.teacher = Teacher(processor, self.lessons)
         self.weights: Mapping[str, float] = {"text": 1.0, "masks": 1.0}
-        self.begun = False
-
-    def begin(self, model: Any) -> None:
-        """Look over a model before its first step: adapters that do nothing yet may rest."""
-        rest_idle(model)
 
     def collate(self, scenes: Sequence[Any]) -> Any:
         """Write a lesson about each scene that these lessons can be about.
@@ -76,17 +70,6 @@ class UniPixelObjective:
         return lessons
 
     def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
-        """Return the parts of the loss.
-
-        Raises:
-            ConfigError: see ``begin``.
-        """
-        if not self.begun:
-            self.begin(model)
-            self.begun = True
-        return self.parts(model, batch)
-
-    def parts(self, model: Any, batch: Any) -> dict[str, Tensor]:
         """Return the parts of the loss of a batch, weighted."""
         losses = unipixel_losses(model(batch), batch)
         parts = {"text": losses.text, "masks": losses.total - losses.text}
@@ -97,15 +80,18 @@ class PublishedObjective(UniPixelObjective):
     """A published stage: its lessons, and exactly its parts may learn."""
 
     stage: str
+    checked = False
 
-    def begin(self, model: Any) -> None:
-        """Check what learns.
+    def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        """Return the parts of the loss.
 
         Raises:
             ConfigError: other parameters learn than those of the published stage.
         """
-        check_published_parts(model, self.stage)
-        super().begin(model)
+        if not self.checked:
+            check_published_parts(model, self.stage)
+            self.checked = True
+        return super().__call__(model, batch)
 
 
 class Pointing(PublishedObjective):
@@ -191,7 +177,7 @@ class Speaking(UniPixelObjective):
         asks = Asks.of([one for one, _ in asked], [size for _, size in asked], side)
         return Beginning(lessons=collate(lessons, self.processor), asks=asks)
 
-    def parts(self, model: Any, batch: Beginning) -> dict[str, Tensor]:
+    def __call__(self, model: Any, batch: Beginning) -> dict[str, Tensor]:
         """Return the parts of the loss of a batch, weighted."""
         lessons, asks = batch.lessons, batch.asks
         hidden = model.read(model.see(lessons))

@@ -15,7 +15,7 @@ from deixis.nn.nearby import look_nearby_turning
 from deixis.processing.words.unipixel_text import localize, prefilled, region_prefix
 from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import merged_tensors
-from deixis.training.running.beginning import begin
+from deixis.training.running.beginning import begin, from_nothing
 from deixis.training.running.feeding import Processor, Workshop
 from deixis.training.unipixel.unipixel_bases import Teaching
 from deixis.training.unipixel.unipixel_lessons import FINDING, NAMING
@@ -54,7 +54,7 @@ def build_model(run: TrainRun, folder: Path) -> tuple[UniPixelModel, Processor]:
     model, processor = begin(
         run, folder / "last", "unipixel", PRESETS, texts, take=take_over_whole
     )
-    if not Path(run.model).is_dir() and run.start is None:  # from nothing: see the recipe
+    if from_nothing(run):  # see the recipe
         model.prompting.codes.load_state_dict(model.tracker.sam.prompts.state_dict())
         look_nearby_turning(model.vision.blocks, model.vision.rotary_pos_emb.inv_freq)
     add_published_adapters(model)

@@ -14,6 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache
 
+from deixis.nn.attention import sight_mask
+
 
 @dataclass(kw_only=True, slots=True)
 class Reading:
@@ -37,10 +39,10 @@ def read_prefix(
 ) -> tuple[Tensor, Reading]:
     """Read a prefix (B, W, D) in both directions; return its states and where this leads."""
     cache = DynamicCache(config=language.config)
-    mask = held[:, None, None].expand(-1, 1, prefix.shape[1], -1).to(prefix.device)
+    sight = held[:, None, None].expand(-1, 1, prefix.shape[1], -1).to(prefix.device)
     states = language(
         inputs_embeds=prefix,
-        attention_mask=mask,
+        attention_mask=sight_mask(sight, language, prefix.dtype),
         position_ids=positions.to(prefix.device),
         past_key_values=cache,
         use_cache=True,
@@ -70,9 +72,10 @@ def read_on(
     if positions is None:
         steps = torch.arange(after, device=held.device) + 1
         positions = reading.position[:, None] + steps
+    sight = (causal & reading.held[:, None])[:, None].to(embedded.device)
     states = language(
         inputs_embeds=embedded,
-        attention_mask=(causal & reading.held[:, None])[:, None].to(embedded.device),
+        attention_mask=sight_mask(sight, language, embedded.dtype),
         position_ids=positions.to(embedded.device),
         past_key_values=reading.cache,
         use_cache=True,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from deixis.nn.attention import PLAIN
+from deixis.nn.attention import sight_mask
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +78,7 @@ def read_layers(
         inputs_embeds=embedded.new_zeros(groups, width, embedded.shape[2]).index_put(
             to, embedded[own]
         ),
-        attention_mask=_mask(_sight(kind)[:, None], decoder, embedded.dtype),
+        attention_mask=sight_mask(_sight(kind)[:, None], decoder, embedded.dtype),
         position_ids=positions.new_zeros(groups, width).index_put(to, positions[own]),
         use_cache=False,
         output_hidden_states=set(layers) != {-1},  # which would keep all of them
@@ -112,14 +112,6 @@ def _sight(kind: Tensor) -> Tensor:
     shared = (kind == 0)[:, None, :] & (kind >= 0)[:, :, None]
     alone = column == column[:, None]
     return (before & (alike | shared) & (kind >= 0)[:, None, :]) | alone
-
-
-def _mask(sight: Tensor, decoder: PreTrainedModel, dtype: torch.dtype) -> Tensor:
-    """Return the mask as the decoder's attention takes it: plain products add it to scores."""
-    if decoder.config._attn_implementation not in ("eager", PLAIN):
-        return sight
-    blind = torch.finfo(dtype).min
-    return torch.zeros_like(sight, dtype=dtype).masked_fill(~sight, blind)
 
 
 def _first_rows(group: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from deixis.language.midway import told_before
+from deixis.nn.attention import sight_mask
 
 ROWS = 16  # read together
 Change = Callable[[Tensor, Tensor], Tensor]  # states (b, T, D) of rows (b,) to other ones
@@ -61,9 +62,10 @@ def read_layers(
         index = (rows[:, None], column)
         changed = _changed(change, rows, column, there, embedded.shape[1])
         with told_before(decoder, layers[0], changed) if change else nullcontext():
+            sight = (before & there[:, None])[:, None].to(embedded.device)
             read = decoder(
                 inputs_embeds=embedded[index],
-                attention_mask=(before & there[:, None])[:, None].to(embedded.device),
+                attention_mask=sight_mask(sight, decoder, embedded.dtype),
                 position_ids=positions[index].to(embedded.device),
                 use_cache=False,
                 output_hidden_states=bool(layers),

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 PLAIN = "deixis_plain"  # the name that transformers knows it by
@@ -24,7 +24,7 @@ def plain_attention(
     """Return what queries (B, A, N, E) find among keys and values (B, K, S, E), (B, N, A, E).
 
     As transformers calls it. Heads of keys and values may be shared by several of queries; the
-    mask is added to the logits (B, 1 or A, N, S).
+    mask (B, 1 or A, N, S) is added to the logits, or says which keys may be seen.
     """
     batch, heads = query.shape[:2]
     shared = heads // key.shape[1]
@@ -36,11 +36,25 @@ def plain_attention(
         alpha=query.shape[-1] ** -0.5 if scaling is None else scaling,
     )  # fmt: skip
     if attention_mask is not None:
-        seen = attention_mask.to(logits.dtype)[..., : key.shape[2]]
-        logits = (logits.unflatten(0, (batch, heads)) + seen).flatten(0, 1)
+        seen, logits = attention_mask[..., : key.shape[2]], logits.unflatten(0, (batch, heads))
+        if seen.dtype == torch.bool:
+            logits = logits.masked_fill(~seen, torch.finfo(logits.dtype).min)
+        else:
+            logits = logits + seen.to(logits.dtype)
+        logits = logits.flatten(0, 1)
     weights = nn.functional.dropout(logits.softmax(-1), dropout, module.training)
     mixed = torch.bmm(weights, value.flatten(0, 1)).unflatten(0, (batch, heads))
     return mixed.transpose(1, 2).contiguous(), None
+
+
+def sight_mask(sight: Tensor, model: PreTrainedModel, dtype: torch.dtype) -> Tensor:
+    """Return what each column may see, (..., N, S) bool, as the attention of a model takes it.
+
+    The "eager" one of transformers adds its mask to the scores: booleans would hide nothing.
+    """
+    if model.config._attn_implementation != "eager":
+        return sight
+    return torch.zeros_like(sight, dtype=dtype).masked_fill(~sight, torch.finfo(dtype).min)
 
 
 AttentionInterface.register(PLAIN, plain_attention)

@@ -4,7 +4,10 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaModel
 
+from deixis.nn.attention import PLAIN
+
 WIDTH, VOCABULARY = 24, 17
+ATTENTIONS = ["sdpa", "eager", PLAIN]
 
 
 def small_decoder() -> LlamaModel:
@@ -52,9 +55,26 @@ def plainly(decoder: LlamaModel, embedded: Tensor, held: Tensor, positions: Tens
     """One call for all rows: every column sees the prefix, and what was written before it."""
     index = torch.arange(embedded.shape[1])
     seen = (index[None] <= index[:, None]) | (index[None] < prefix)
-    return decoder(
+    attention = decoder.config._attn_implementation
+    decoder.config._attn_implementation = "sdpa"  # which takes booleans
+    states = decoder(
         inputs_embeds=embedded,
         attention_mask=(seen & held[:, None])[:, None],
         position_ids=positions,
         use_cache=False,
     ).last_hidden_state
+    decoder.config._attn_implementation = attention
+    return states
+
+
+def small_decoders(attention: str) -> LlamaModel:
+    """The same decoder, attending in one of the ways that transformers knows."""
+    decoder = small_decoder()
+    decoder.config._attn_implementation = attention
+    return decoder
+
+
+def near(decoder: LlamaModel) -> dict[str, float]:
+    """How near states must be: transformers' "eager" takes its softmax in float32."""
+    eager = decoder.config._attn_implementation == "eager"
+    return {"atol": 1e-5, "rtol": 1e-5} if eager else {}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from decoders import ATTENTIONS
 from transformers import LlamaConfig, LlamaModel
 
 from deixis.language.packed import find_sharing, read_layers, read_packed
@@ -32,7 +33,7 @@ def test_rows_share_what_all_rows_of_their_image_hold_alike() -> None:
     assert sharing.group.tolist() == [2, 2, 1, 1, 1, 0]
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ATTENTIONS)
 def test_packed_rows_are_read_as_if_each_stood_alone(attention: str) -> None:
     torch.manual_seed(0)
     decoder = LlamaModel(LlamaConfig(hidden_size=WIDTH, intermediate_size=32, **SIZES)).eval()

@@ -8,9 +8,10 @@ is written as codebook groups; then come words; the groups' states become masks.
 
 Shapes: F frames of G sets, B rows (questions), W columns of the prefix, O objects per set,
 M targets, S images of a set, T answer tokens, R mask rows (target x frame), L levels,
-K tokens per level, D language width, h w cells of the mask grid.
+K tokens per level, D language width, h w cells of stride 2, hm wm of masks.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -18,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from deixis.decoding.codebook import CodebookConfig, CodebookFusion
-from deixis.decoding.pyramid import PyramidConfig, PyramidDecoder
+from deixis.decoding.codebook import CodebookFusion
+from deixis.decoding.pyramid import PyramidDecoder
+from deixis.language.copying import Copying
 from deixis.language.generate import Reading, read_prefix
 from deixis.language.midway import told_before
 from deixis.language.together import Change, read_layers
@@ -31,6 +33,7 @@ from deixis.models.configs.deixis_config import (
     deixis_tiny,
 )
 from deixis.models.interface import gather_slots
+from deixis.models.parts.deixis_copied import copied_kinds, copied_words
 from deixis.models.parts.deixis_prompts import Prompting
 from deixis.models.parts.deixis_seen import Seen, Slots
 from deixis.models.parts.deixis_speech import NOTICED, Speech
@@ -41,7 +44,7 @@ from deixis.models.parts.deixis_teaching import (
     true_choice,
     true_rows,
 )
-from deixis.models.parts.deixis_vision import DeixisVision
+from deixis.models.parts.deixis_vision import DeixisVision, drawing
 from deixis.nn.familiar import Familiar
 from deixis.processing.batch import Batch, Layout, Output
 from deixis.relation.choice import Choice, MaskRows, mask_rows
@@ -104,10 +107,12 @@ class DeixisModel(PreTrainedModel):
         self.speech = Speech(config)
         told = config.midway and config.object_tokens
         self.midway = Midway(NOTICED, width) if told else None
+        copies = config.copying and config.object_tokens
+        self.copying = Copying(width, len(copied_kinds(config))) if copies else None
         self.codebook: CodebookFusion | None = None
         self.pyramid: PyramidDecoder | None = None
         if config.decoding == "pyramid":
-            self.codebook, self.pyramid = _drawing(config)
+            self.codebook, self.pyramid = drawing(config)
         self.score = nn.Linear(width, 1)
         self.familiar = Familiar()
         self.post_init()
@@ -124,8 +129,8 @@ class DeixisModel(PreTrainedModel):
         hidden, halfway = self.read(seen, batch.truth.tokens, choice)  # language: (B, W + T, D)
         slots = self.slots(hidden, seen, choice, batch.truth.tokens)  # (M, L * K, D)
         rows, masks = self.true_rows(batch, seen, choice)  # (R,)
-        output = self.point(slots, seen, rows)  # decoding: (R, h, w)
-        text = self.speech.speak(hidden[:, seen.prefix.shape[1] - 1 : -1])  # (B, T, V)
+        output = self.point(slots, seen, rows)  # decoding: (R, hm, wm)
+        text = self.speaking(hidden, seen)(hidden[:, seen.prefix.shape[1] - 1 : -1])  # (B, T, V)
         taught = self.taught(batch, seen, hidden, halfway, slots)
         return replace(output, text_logits=text, extra=replace(taught, true_mask=masks))
 
@@ -142,12 +147,14 @@ class DeixisModel(PreTrainedModel):
         images, image_held = self._image_rows(look, layout, words["number"])  # (G, I, D)
         question = self.speech.embeddings(batch.question)  # (B, N, D)
         told = content[rows]
+        called = torch.zeros_like(objects.valid[rows])
         if self.prompting is not None and len(batch.prompts.row):
             entity = self.objects.entity if self.objects is not None else None
             pointed = self.prompting(batch, look, objects, words, entity, known)
             slots = (batch.prompts.row, batch.prompts.column)
             question = question.index_put(slots, pointed.tokens.to(question.dtype))
             told = pointed.marked(told) if self.objects is not None else told
+            called[pointed.row, pointed.object] = True
         answer = self.speech.embeddings(torch.full_like(rows, config.answer_token))[:, None]
         asked = batch.asked.sum(1, keepdim=True)
         held = [
@@ -171,6 +178,7 @@ class DeixisModel(PreTrainedModel):
             set_of_row=rows,
             content=content,
             known=known,
+            called=called,
             deeds=deeds,
             prefix=torch.cat([part.to(question.dtype) for part in parts], 1),
             held=torch.cat(held, 1),
@@ -286,14 +294,32 @@ class DeixisModel(PreTrainedModel):
         content = seen.content[seen.set_of_row[choice.row]]  # (M, O, D)
         return self.speech.written(tokens, self.speech.about(content, choice), choice)
 
+    def speaking(self, hidden: Tensor, seen: Seen) -> Callable[[Tensor], Tensor]:
+        """Return what turns states (B, T, D) or (B, D) into logits of the next word, after the
+        states (B, W or more, D) of the prefix: words of objects can be copied."""
+        if self.copying is None or self.objects is None:
+            return self.speech.speak
+        known = self.objects.known_words(seen.objects)
+        copy = self.copying.source(
+            self._of_objects(hidden, seen),
+            seen.objects.valid[seen.set_of_row],
+            copied_words(seen, known, self.fits(hidden, seen), self.speech.words()),
+        )
+        return lambda states: self.speech.speak(states + copy(states))
+
+    def fits(self, hidden: Tensor, seen: Seen) -> Tensor:
+        """Return logits (B, O): does what is asked hold for this object?"""
+        assert self.copying is not None
+        logits = self.copying.fits(self._of_objects(hidden, seen))
+        return logits.masked_fill(~seen.objects.valid[seen.set_of_row].to(logits.device), -30.0)
+
     def exist(self, hidden: Tensor, seen: Seen) -> Tensor:
         """Return logits (B, O, 1 + parts): is this object, or this part of it, meant?"""
         states = self._of_objects(hidden, seen)
         return self.speech.exist(states, seen.objects, seen.set_of_row)
 
     def _of_objects(self, hidden: Tensor, seen: Seen) -> Tensor:
-        last = seen.first_object + seen.objects.valid.shape[1]
-        return hidden[:, seen.first_object : last]  # (B, O, D)
+        return hidden[:, seen.first_object :][:, : seen.objects.valid.shape[1]]  # (B, O, D)
 
     def presence(self, slots: Slots, seen: Seen, hidden: Tensor) -> Tensor:
         """Return logits (M, S): does a target show in an image, by the states alone?"""
@@ -330,14 +356,14 @@ class DeixisModel(PreTrainedModel):
         )
 
     def _drawn(self, slots: Slots, look: Look, rows: MaskRows, prior: Tensor | None) -> Tensor:
-        """Return mask logits (R, h, w); ``prior``, what proposals say, has their shape."""
+        """Return mask logits (R, hm, wm); ``prior`` (R, h, w) is what proposals say."""
         if self.codebook is None or self.pyramid is None:
             assert prior is not None, "proposals are drawn for objects"
             return torch.logit(prior, eps=1e-4)
         queries = self.codebook(slots.hidden.flatten(0, 1))  # (M, L, C)
-        fine = [look.fine.to(queries.dtype)] * self.config.levels
+        features, frame = self.vision.levels(look, rows.frame, queries.dtype)
         prior = prior if prior is None else prior.to(queries.dtype)
-        return self.pyramid(queries[rows.target], fine, rows.frame, prior)
+        return self.pyramid(queries[rows.target], features, frame, prior)
 
     def mask_rows(self, seen: Seen, choice: Choice) -> MaskRows:
         """Return in which frames each target is drawn: where its objects show, or, without
@@ -389,22 +415,6 @@ class DeixisModel(PreTrainedModel):
             presence=self.presence(slots, seen, hidden),
             there=self.image_there(seen, slots.choice),
             noticed=self.speech.notice(self._of_objects(halfway, seen)),
+            fitting=self.fits(hidden, seen) if self.copying is not None else None,
             with_objects=self.objects is not None,
         )
-
-
-def _drawing(config: DeixisConfig) -> tuple[CodebookFusion, PyramidDecoder]:
-    """Return what turns the states of groups into masks."""
-    width = config.text_config.hidden_size
-    codebook = CodebookConfig(
-        levels=config.levels,
-        tokens_per_level=config.tokens_per_level,
-        language_width=width,
-        decoder_width=width // 2,
-    )
-    pyramid = PyramidConfig(
-        feature_widths=(config.fine_width,) * config.levels,
-        query_width=width // 2,
-        mask_width=config.mask_width,
-    )
-    return CodebookFusion(codebook), PyramidDecoder(pyramid)

@@ -1,7 +1,8 @@
 """The small convolutional pyramid of deixis-tiny: one image in, features at four strides out.
 
 A residual network goes down to stride 16; a top-down path brings what it saw back to stride 2,
-where masks are drawn. Shapes: S images, H W pixels.
+where things are known, and one step further to the pixels, where their outlines are.
+Shapes: S images, H W pixels.
 """
 
 import torch
@@ -79,3 +80,19 @@ class ConvPyramid(nn.Module):
             back = self.smooth[level](up + self.lateral[level](seen[level]))
             levels.insert(0, back)
         return levels
+
+
+class FinestFeatures(nn.Module):
+    """What is known at stride 2, brought to the pixels beside what they look like."""
+
+    def __init__(self, in_width: int, width: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 3, 1, 1)
+        self.spread = nn.Conv2d(in_width, 4 * width, 1)  # a cell says what each of its pixels is
+        self.smooth = Residual(width, width)
+
+    def forward(self, pixels: Tensor, fine: Tensor) -> Tensor:
+        """Return (S, width, H, W) of pixels (S, 3, H, W) in [0, 1] and fine (S, T, H/2, W/2)."""
+        known = F.pixel_shuffle(self.spread(fine), 2)
+        features: Tensor = self.smooth(self.stem(pixels * 2 - 1) + known)
+        return features

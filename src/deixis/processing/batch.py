@@ -1,7 +1,7 @@
 """Batch in, Output out: all that crosses between processing and models.
 
 Shapes: F frames of G image sets, B rows (questions), N question tokens, T answer tokens,
-R prompts, X true masks, H W canvas pixels, h w cells of the mask grid.
+R prompts, X true masks, H W canvas pixels, h w cells of stride 2, hm wm of masks.
 """
 
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -106,7 +106,7 @@ class Truth:
         tokens: (B, T) the written answer, padded.
         row, order: (M,) row of each target, and which group of the row it is.
         target, frame: (X,) target and flat frame of each mask.
-        masks: (X, h, w) covered share of each cell.
+        masks: (X, hm, wm) covered share of each cell.
         pointing: (B,) whether the answer names targets, present or absent.
         mentions: what the questions touch, for training on scenes.
     """
@@ -177,7 +177,7 @@ class Output:
     """What a model returns.
 
     Attributes:
-        mask_logits: (R, h, w), one row per target and frame.
+        mask_logits: (R, hm, wm), one row per target and frame.
         target, frame: (R,) which target, and which flat frame, each mask row is about.
         presence: (M, S) how sure that target m shows in image s of its set, in [0, 1].
         score: (M,) estimated IoU, in [0, 1].

@@ -28,7 +28,7 @@ from deixis.structures.placement import Placement
 from deixis.structures.prompts import Box, Point, Prompt, Region
 from deixis.structures.samples import Question, Sample
 
-STRIDE = 2  # canvas pixels per cell of the mask grid
+STRIDE = 2  # canvas pixels per cell of what is known, and of prompts
 _HANDLE = re.compile(r"\[([^\[\]]+)\]")
 _LETTER, _WORD, _SENTENCE = (re.compile(p, re.DOTALL) for p in (".", r"\S+", r"[.!?;](?=\s)|\n"))
 
@@ -202,10 +202,10 @@ class DeixisProcessor:
                 for image, mask in target.masks.items():
                     frame = offsets[row] + image
                     pixels = torch.from_numpy(mask.pixels)
-                    covered = place_mask(pixels, placements[frame], STRIDE)
+                    covered = place_mask(pixels, placements[frame], self.config.mask_stride)
                     masks.append((len(targets), frame, covered))
                 targets.append((row, order))
-        cells = tuple(side // STRIDE for side in self.config.canvas)
+        cells = tuple(side // self.config.mask_stride for side in self.config.canvas)
         return Truth(
             tokens=_padded(written, self.vocabulary.pad)[0],
             row=torch.tensor([r for r, _ in targets], dtype=torch.long),

@@ -33,6 +33,7 @@ class Answering:
         batch, look: what is asked, and what its frames show.
         maps: frames -> a look at them with maps, for a ``look`` in which not all frames have them.
         choice: what is meant; nothing yet where words come first.
+        speak: states (B, D) -> logits of the next word.
         existence: (B, O, 1 + parts) how surely each thing and part is meant.
         written: (B) token ids so far, groups first.
     """
@@ -44,6 +45,7 @@ class Answering:
     seen: Seen
     reading: Any
     prefix_states: Tensor
+    speak: Callable[[Tensor], Tensor]
     choice: Choice
     existence: Tensor
     maps: Callable[[Sequence[int]], Look] | None = None
@@ -87,7 +89,7 @@ class Answering:
         ended = [False] * len(self.written)
         for tokens, states in generate(
             model.speech.decoder,
-            model.speech.speak,
+            self.speak,
             self.reading,
             most=config.most_answer,
             end=config.eos_token,
@@ -108,7 +110,7 @@ class Answering:
 
     def wanted(self) -> Tensor:
         """Return (B,): would a group be written now?"""
-        logits = self.model.speech.speak(self.reading.state)
+        logits = self.speak(self.reading.state)
         return logits.argmax(1) == self.model.config.group_token
 
     def _unsaid(self) -> Tensor:
@@ -230,6 +232,7 @@ def answering(
         seen=seen,
         reading=reading,
         prefix_states=states,
+        speak=model.speaking(states, seen),
         choice=choice_without_objects(nothing, nothing, seen.num_images),
         existence=model.exist(states, seen).sigmoid(),
         maps=maps,

@@ -82,7 +82,12 @@ class Looking:
         kept[frames] = some.kept
         proposals = replace(sight.look.proposals, masks=some.proposals.masks)
         return replace(
-            sight.look, proposals=proposals, fine=some.fine, words=some.words, kept=kept
+            sight.look,
+            proposals=proposals,
+            fine=some.fine,
+            pixels=some.pixels,
+            words=some.words,
+            kept=kept,
         )
 
     def maps(self, sight: Sight, pixels: Tensor, frames: Sequence[int]) -> Look:
@@ -137,7 +142,7 @@ def among(look: Look, frames: Tensor) -> Look:
     pooled = {name: value[place if name == "masks" else frames] for name, value in pooled.items()}
     values = {f.name: getattr(look, f.name) for f in fields(Look) if f.name != "proposals"}
     values = {
-        name: value[place if name in ("fine", "words") else frames]
+        name: value[place if name in ("fine", "pixels", "words") else frames]
         for name, value in values.items()
     }
     values["kept"] = torch.arange(len(frames), device=look.kept.device)

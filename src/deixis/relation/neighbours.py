@@ -86,6 +86,12 @@ class Compared:
         known = torch.cat([self.ahead, self.same[:, None], self.likes, self.lies], 1)
         return (known * self.there[:, None]).permute(0, 2, 3, 1)
 
+    def sides(self, rows: Tensor, chosen: Tensor) -> Tensor:
+        """Return (B, O, SIDES): how surely each object of the sets ``rows`` (B,) lies on a side of
+        any of those that are chosen, (B, O) bool."""
+        beside = self.lies[rows] * (self.there[rows] * chosen[:, None])[:, None]  # (B, SIDES, O, O)
+        return beside.amax(3).transpose(1, 2)
+
     def standing(self) -> Tensor:
         """Return (G, O, K * (2 N + 4)): how each stands among those that are like it."""
         return standing(self.ahead, self.likes, self.there, self.same)

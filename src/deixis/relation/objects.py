@@ -39,6 +39,7 @@ class Look:
         fine, words: (K, ., h, w) features and probabilities of all words, parts last, of the
             frames that are kept; of a long clip few are, and masks are drawn at a second look.
             ``proposals.masks`` are those of the kept frames, too.
+        pixels: (K, 3, H, W) uint8 of the frames that are kept.
         kept: (F,) where a frame stands among the kept ones, -1 where it is not.
     """
 
@@ -48,6 +49,7 @@ class Look:
     part_moments: Tensor
     coarse: Tensor
     fine: Tensor
+    pixels: Tensor
     words: Tensor
     kept: Tensor
 
@@ -74,6 +76,7 @@ class Look:
             self,
             proposals=replace(self.proposals, masks=self.proposals.masks[index].clone()),
             fine=self.fine[index].clone(),
+            pixels=self.pixels[index].clone(),
             words=self.words[index].clone(),
             kept=torch.where(frames, frames.cumsum(0) - 1, -1),
         )
@@ -323,9 +326,13 @@ class ObjectTokens(nn.Module):
 
     def compared(self, objects: Objects) -> Compared:
         """Compare the objects of each set with one another."""
-        _, *probabilities, _ = objects.observed.split(self.sizes, -1)
-        words = dict(zip(self.kinds, probabilities, strict=True))
+        words = self.known_words(objects)
         return Compared.of(objects.measures, objects.image, objects.valid, words)
+
+    def known_words(self, objects: Objects) -> dict[str, Tensor]:
+        """Return kind -> (G, O, words): how surely each object is known by each word."""
+        _, *probabilities, _ = objects.observed.split(self.sizes, -1)
+        return dict(zip(self.kinds, probabilities, strict=True))
 
     def forward(
         self, objects: Objects, known: Compared, words: dict[str, Tensor], numbers: Tensor

@@ -17,6 +17,7 @@ from deixis.scenes.questions import Scene, image_set
 FILTERS = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 LIGHT = (0.5, 1.5)  # the range of brightness, where it is changed
 OFTEN = 0.65  # how often the light of a worn scene is changed, and how often anything else is
+TIMES = {"compressed": 3, "darker": 0, "brighter": 0}  # how often a way comes beside the light
 
 
 def worn_scene(scene: Scene, random: np.random.Generator) -> Scene:
@@ -43,7 +44,7 @@ def _used(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     if light < OFTEN:
         pixels = (pixels * random.uniform(*LIGHT)).round().clip(0, 255).astype(np.uint8)
     if other < OFTEN:
-        ways = [way for name, way in WEAR.items() if name not in ("darker", "brighter")]
+        ways = [way for name, way in WEAR.items() for _ in range(TIMES.get(name, 1))]
         height, width = pixels.shape[:2]
         pixels = ways[random.integers(len(ways))](pixels, much, random)
         if pixels.shape[:2] != (height, width):

@@ -26,7 +26,7 @@ from deixis.processing.deixis import STRIDE, DeixisProcessor
 from deixis.processing.vocabulary import Vocabulary
 from deixis.scenes.catalogue import CATEGORIES, COLOURS, PATTERNS
 from deixis.scenes.knowing.facts import Facts
-from deixis.scenes.knowing.mentioning import mentions
+from deixis.scenes.knowing.mentioning import FITS, mentions
 from deixis.scenes.knowing.motion import MOTIONS, motion_holds
 from deixis.scenes.questions import Scene
 from deixis.structures.placement import Placement
@@ -99,6 +99,7 @@ class AnswerObjective:
         "concluding": 1.0,  # of the tokens of a conclusion against others, in "words"
         "existence": 0.7,
         "noticed": 0.3,
+        "fitting": 0.3,
         "deeds": 0.3,
         "bce": 2.0,
         "dice": 0.5,
@@ -135,6 +136,9 @@ class AnswerObjective:
             if taught.touched is not None and taught.noticed is not None:
                 there = taught.counted[..., :1].expand_as(taught.touched)
                 parts["noticed"] = _existence_loss(taught.noticed, taught.touched, there)
+                if taught.fitting is not None:
+                    fits = taught.touched[..., FITS]
+                    parts["fitting"] = _existence_loss(taught.fitting, fits, there[..., FITS])
             if taught.deeds is not None and taught.done is not None:
                 parts["deeds"] = _deed_loss(taught.deeds, taught.done)
         elif len(taught.shows):

@@ -9,6 +9,7 @@ import torch
 from deixis.language.generate import read_on
 from deixis.models.deixis import PRESETS, DeixisModel
 from deixis.models.parts.deixis_seen import Slots
+from deixis.nn.attention import attending_plainly
 from deixis.structures.samples import Sample
 
 ROWS = [0, 1, 2, 3, 4, 7]  # refer, many, multi, absent, region, plain: one of each, no clips
@@ -50,13 +51,28 @@ def test_every_preset_makes_a_config_that_survives_being_saved():
         assert again.to_dict() == config.to_dict(), name
 
 
+def test_an_answer_is_learned_as_it_is_spoken_whatever_the_attention(tiny, asked):
+    """What is learned must not be seen: other words at the end change no word before them."""
+    model, batch = tiny[0], asked.batch
+    tokens = batch.truth.tokens.clone()
+    tokens[tokens == model.config.eos_token] = 42
+    other = replace(batch, truth=replace(batch.truth, tokens=tokens))
+    with torch.no_grad():
+        expected = model(batch).text_logits
+        with attending_plainly(model):
+            plain, changed = model(batch).text_logits, model(other).text_logits
+    torch.testing.assert_close(plain, expected, atol=1e-4, rtol=1e-4)
+    held = batch.truth.tokens != model.config.pad_token
+    torch.testing.assert_close(changed[held], plain[held], atol=1e-5, rtol=1e-5)
+
+
 def test_training_gives_every_part_of_the_output(tiny, asked):
     model, batch = tiny[0], asked.batch
     with torch.no_grad():
         output = model(batch)
     targets, rows = len(batch.truth.row), len(output.target)
     assert output.text_logits.shape == (*batch.truth.tokens.shape, 1500)
-    assert output.mask_logits.shape == (rows, 32, 32)
+    assert output.mask_logits.shape == (rows, 64, 64)
     assert output.score.shape == (targets,)
     assert output.presence.shape == (targets, asked.seen.num_images)
     objects = asked.seen.objects
@@ -184,8 +200,11 @@ def test_prompts_take_their_slots_in_the_question_and_no_other_column_changes(ti
 @torch.no_grad()
 def test_an_object_is_told_under_which_number_the_question_speaks_of_it(tiny, asked):
     model, batch, seen = tiny[0], asked.batch, asked.seen
-    words, slots = model.speech.words(), batch.prompts
-    look, objects, entity = seen.look, seen.objects, model.objects.entity
+    words, look, objects = model.speech.words(), seen.look, seen.objects
+    noticed, frame = look.proposals, batch.prompts.frame
+    first_thing = noticed.valid[frame].to(torch.uint8).argmax(1)
+    slots = replace(batch.prompts, masks=(noticed.masks[frame, first_thing] > 0.5).float())
+    entity = model.objects.entity
 
     def marks(numbers: torch.Tensor) -> torch.Tensor:
         other = replace(batch, prompts=replace(slots, number=numbers))

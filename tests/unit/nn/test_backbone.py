@@ -1,9 +1,10 @@
-"""The pyramid's shapes, what its cells can see, and the shortcut that skips before it projects."""
+"""The pyramid's shapes, what its cells can see, the shortcut that skips before it projects, and
+the way back to the pixels."""
 
 import torch
 import torch.nn.functional as F
 
-from deixis.nn.backbone import ConvPyramid, Residual
+from deixis.nn.backbone import ConvPyramid, FinestFeatures, Residual
 
 
 def test_features_come_at_strides_2_4_8_and_16():
@@ -45,3 +46,21 @@ def test_few_channels_last_can_learn():
         x = torch.randn(8, 8, 64, 64).to(memory_format=torch.channels_last)
         block(x.requires_grad_()).square().mean().backward()
     assert all(parameter.grad.isfinite().all() for parameter in block.parameters())
+
+
+def test_the_finest_features_tell_the_pixels_of_one_cell_apart():
+    finest = FinestFeatures(12, 6).eval()
+    features = finest(torch.full((2, 3, 16, 24), 0.5), torch.randn(2, 12, 8, 12))
+    assert features.shape == (2, 6, 16, 24)
+    cells = features.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)  # (S, C, h, w, 4)
+    assert (cells.amax(-1) - cells.amin(-1)).amax(1).min() > 1e-4
+
+
+def test_the_finest_features_see_pixels_that_the_cells_do_not():
+    finest, known = FinestFeatures(12, 6).eval(), torch.randn(1, 12, 8, 12)
+    pixels = torch.full((1, 3, 16, 24), 0.5)
+    changed = pixels.clone()
+    changed[0, :, 8, 9] = 1.0
+    moved = (finest(changed, known) - finest(pixels, known)).abs().amax(1)[0]
+    assert moved[8, 9] > 1e-4
+    assert not moved[8, 14:].any()

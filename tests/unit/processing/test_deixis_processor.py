@@ -216,7 +216,7 @@ def test_the_truth_knows_whose_each_mask_is_and_where(processor):
     truth = processor.encode(samples, with_truth=True).truth
     assert (truth.row.tolist(), truth.order.tolist()) == ([0, 1, 1], [0, 0, 1])
     assert (truth.target.tolist(), truth.frame.tolist()) == ([1, 2, 2], [2, 1, 2])
-    areas = truth.masks.sum((1, 2)) * STRIDE**2
+    areas = truth.masks.sum((1, 2)) * processor.config.mask_stride**2
     torch.testing.assert_close(areas, torch.tensor([400.0, 600.0, 600.0]))
     assert truth.pointing.tolist() == [True, True, False]
     assert truth.tokens[2, :2].tolist() != [processor.config.group_token] * 2

@@ -54,6 +54,7 @@ def drawn(frames: list[list[Tensor]], looks: list[list[int]], seed: int = 0) -> 
         part_moments=part_moments(proposals, words[:, -PARTS:]),
         coarse=torch.randn(len(frames), COARSE, 2, 3, generator=random),
         fine=torch.randn(len(frames), FINE, HEIGHT, WIDTH, generator=random),
+        pixels=torch.zeros(len(frames), 3, 2 * HEIGHT, 2 * WIDTH, dtype=torch.uint8),
         words=words,
         kept=torch.arange(len(frames)),
     )

@@ -156,6 +156,19 @@ def test_the_chosen_are_those_of_each_question(scene):
         torch.testing.assert_close(together[row : row + 1], alone)
 
 
+def test_sides_are_those_of_what_a_question_chose():
+    """Three in a row; the first question chose the one in the middle, the second nobody."""
+    measures = torch.zeros(1, 3, len(LIMITS))
+    measures[0, :, 0] = torch.tensor([0.2, 0.5, 0.8])
+    measures[0, :, 1] = 0.5
+    image, valid = torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool)
+    row = Compared.of(measures, image, valid, {"category": torch.eye(3)[None]})
+    chosen = torch.tensor([[False, True, False], [False, False, False]])
+    middle, nobody = row.sides(torch.tensor([0, 0]), chosen).round()
+    assert middle.tolist() == [[1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+    assert not nobody.any()
+
+
 def test_one_lies_on_a_side_of_another_if_it_is_far_enough_and_not_too_far_aside():
     measures = torch.zeros(1, 4, len(LIMITS))
     measures[0, :, :2] = torch.tensor([[0.5, 0.5], [0.2, 0.5], [0.47, 0.5], [0.3, 0.1]])

@@ -271,7 +271,7 @@ def test_every_weight_learns(make_tiny, lesson, object_tokens):
     batch = objective.collate(lesson)
     kinds = set(batch.prompts.kind.tolist())
     parts = objective(model.train(), batch)
-    own = {"existence", "noticed", "deeds"} if object_tokens else {"presence"}
+    own = {"existence", "noticed", "fitting", "deeds"} if object_tokens else {"presence"}
     assert kinds == {0, 1, 2}
     assert set(parts) == {"words", "bce", "dice", "score"} | own
     assert all(part.isfinite() for part in parts.values())

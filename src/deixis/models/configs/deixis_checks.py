@@ -21,6 +21,7 @@ SWITCHES = (
     "neighbours",
     "midway",
     "deeds",
+    "copying",
     "prompts",
     "name_first",
 )
@@ -51,6 +52,9 @@ def check_config(config: Any) -> None:
         _expect(isinstance(getattr(config, name), bool), name, "true or false", config)
     for name in COUNTS:
         _expect(_is_count(getattr(config, name)), name, "a whole number from 1 on", config)
+    finest = config.finest_width
+    fits = finest == 0 or _is_count(finest)
+    _expect(fits, "finest_width", "a whole number from 0 on (0: masks of stride 2)", config)
     for name, known in (("relation", get_args(Relation)), ("decoding", DECODINGS)):
         value = getattr(config, name)
         if value not in known:

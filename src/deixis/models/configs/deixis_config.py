@@ -7,12 +7,13 @@ from transformers import AutoConfig, LlamaConfig, PreTrainedConfig
 from deixis.models.configs.deixis_checks import check_config, ready_made
 from deixis.scenes.catalogue import CATEGORIES, COLOURS, PART_NAMES, PATTERNS
 
-TOLD = {  # what objects are told in words and no head says, in the order of what is guessed
+TOLD = {  # what is said of objects in words, and by no dense head, in the order of what is guessed
     "deed": [
         *("left", "right", "up", "down", "stays", "back", "leaves", "returns", "late"),
         *("fastest", "first", "second", "third"),
     ],
     "side": ["left", "right", "above", "below"],
+    "verdict": ["yes", "no"],  # whether what is asked holds for it
 }
 FIRST_WORD = 64  # where made-up word ids start in a config that no tokenizer has completed
 SHIPPED_VISION = {"widths": (24, 48, 96, 192), "top_down_width": 48, "blocks": (1, 1, 1, 2)}
@@ -50,12 +51,15 @@ class DeixisConfig(PreTrainedConfig):
         words: kind -> words of the dense heads.
         word_tokens: kind -> token ids of each word; "number" holds those of image numbers.
         identity_width: of the embedding that tells things apart.
+        finest_width: of features of stride 1 that the last level of masks is drawn from; 0 for
+            none, and masks of stride 2.
         object_tokens, grid_tokens: which tokens of an image the language decoder reads beside
             the relation's rows.
         neighbours: whether each object token is told of the others.
         midway: whether objects are told, half way through the decoder, how they stand among those
             that the question touches.
         deeds: whether object tokens say in words what things do in a clip.
+        copying: whether answers may copy the words by which objects are known.
         prompts: whether points, boxes and masks are read.
         name_first: whether the words of an answer come before its groups, in place of behind them.
         relation: how images of a set meet (see ``relation/square.py``).
@@ -88,11 +92,13 @@ class DeixisConfig(PreTrainedConfig):
         words: dict[str, list[str]] | None = None,
         word_tokens: dict[str, list[list[int]]] | None = None,
         identity_width: int = 16,
+        finest_width: int = 0,
         object_tokens: bool = True,
         grid_tokens: bool = False,
         neighbours: bool = True,
         midway: bool = True,
         deeds: bool = True,
+        copying: bool = True,
         prompts: bool = True,
         name_first: bool = False,
         relation: Any = "square",
@@ -124,9 +130,10 @@ class DeixisConfig(PreTrainedConfig):
         self.neck_config = neck_config or dict(NECK)
         self.text_config = _text_config(text_config)
         self.words = in_order(words or scene_words())
-        self.identity_width = identity_width
+        self.identity_width, self.finest_width = identity_width, finest_width
         self.object_tokens, self.grid_tokens, self.prompts = object_tokens, grid_tokens, prompts
         self.neighbours, self.midway, self.deeds = neighbours, midway, deeds
+        self.copying = copying
         self.name_first = name_first
         self.relation, self.num_queries = relation, num_queries
         self.levels, self.tokens_per_level, self.mask_width = levels, tokens_per_level, mask_width
@@ -149,6 +156,11 @@ class DeixisConfig(PreTrainedConfig):
         return "model_type" in self.vision_config
 
     @property
+    def mask_stride(self) -> int:
+        """Canvas pixels per cell of the masks that are drawn."""
+        return 1 if self.finest_width and self.decoding == "pyramid" else 2
+
+    @property
     def fine_width(self) -> int:
         """Width of the features that masks are drawn from."""
         own = self.vision_config.get("top_down_width", 0)
@@ -168,8 +180,8 @@ class DeixisConfig(PreTrainedConfig):
 
     @property
     def told_words(self) -> dict[str, list[str]]:
-        """Words by kind that objects are told beside what the dense heads say: what they do in a
-        clip, and on which side of another they lie."""
+        """Words by kind beside those of the dense heads: what things do in a clip, on which side
+        of another they lie, and whether what is asked holds for them."""
         return TOLD
 
     def _named(self) -> dict[str, list[str]]:
@@ -215,6 +227,7 @@ def deixis_tiny() -> DeixisConfig:
         vision_config={"widths": (8, 16, 24, 40), "top_down_width": 24, "blocks": (1, 1, 1, 1)},
         text_config=LlamaConfig(**_llama(1500, 96, 160, 2, 4)),
         identity_width=12,
+        finest_width=10,
         num_queries=3,
         tokens_per_level=2,
         mask_width=20,
@@ -226,6 +239,7 @@ def deixis_shipped() -> DeixisConfig:
     return DeixisConfig(
         vision_config=dict(SHIPPED_VISION),
         text_config=LlamaConfig(**_llama(1500, 256, 768, 4, 4)),
+        finest_width=16,
     )
 
 
@@ -239,6 +253,7 @@ def deixis_small() -> DeixisConfig:
             "blocks": (1, 2, 2, 3),
         },
         text_config=LlamaConfig(**_llama(8000, 512, 1536, 8, 8)),
+        finest_width=24,
         num_queries=16,
         tokens_per_level=2,
         mask_width=64,

@@ -22,6 +22,7 @@ class Seen:
         look, objects, layout, set_of_row: what the images show, and which row asks about which.
         content: (G, O, D) the objects' tokens.
         known: their pairs; None without object tokens.
+        called: (B, O) which objects each question points at.
         deeds: (G, O, 13) logits of what they do in a clip; None where nobody asks.
         prefix: (B, W, D) what the language decoder reads first; its last column is <answer>.
         held: (B, W) which columns hold something.
@@ -36,6 +37,7 @@ class Seen:
     set_of_row: Tensor
     content: Tensor
     known: Compared | None
+    called: Tensor
     deeds: Tensor | None
     prefix: Tensor
     held: Tensor

@@ -22,6 +22,9 @@ class Taught:
         true_mask: (R,) index of the true mask of each mask row.
         presence: (M, S) logits of the states alone, for models without object tokens.
         shows: (M, S) the truth of it; there: (M, S) the images that exist.
+        noticed, touched: (B, O, 2) logits and truth of what a question touches on its way.
+        fitting: (B, O) logits of what fits the question, at the end of the decoder.
+        deeds, done: (G, O, 13) logits and truth of what things do in a clip.
     """
 
     existence: Tensor
@@ -32,6 +35,7 @@ class Taught:
     there: Tensor
     true_mask: Tensor | None = None
     noticed: Tensor | None = None
+    fitting: Tensor | None = None
     touched: Tensor | None = None
     deeds: Tensor | None = None
     done: Tensor | None = None
@@ -46,6 +50,7 @@ def taught(
     presence: Tensor,
     there: Tensor,
     noticed: Tensor,
+    fitting: Tensor | None,
     with_objects: bool,
 ) -> Taught:
     """Put what was guessed beside what is true."""
@@ -69,6 +74,7 @@ def taught(
         shows=true_presence(truth, seen.layout.image, seen.num_images),
         there=there,
         noticed=noticed,
+        fitting=fitting,
         touched=touched,
         deeds=seen.deeds,
         done=done,
@@ -79,8 +85,9 @@ def true_choice(
     truth: Truth, look: Look, parts: Tensor, objects: Objects, set_of_row: Tensor, images: int
 ) -> Choice:
     """Return the objects that the true targets lie on; ``images`` is S."""
+    height, width = look.proposals.masks.shape[-2:]  # masks may be finer
     true = TrueMasks(
-        masks=truth.masks,
+        masks=F.adaptive_avg_pool2d(truth.masks, (height, width)),
         target=truth.target,
         frame=truth.frame,
         row=truth.row,

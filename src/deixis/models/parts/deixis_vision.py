@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoBackbone
 
+from deixis.decoding.codebook import CodebookConfig, CodebookFusion
+from deixis.decoding.pyramid import PyramidConfig, PyramidDecoder
 from deixis.errors import ConfigError
 from deixis.models.configs.deixis_checks import ready_made
 from deixis.models.configs.deixis_config import DeixisConfig
-from deixis.nn.backbone import ConvPyramid
+from deixis.nn.backbone import ConvPyramid, FinestFeatures
 from deixis.nn.dense import DenseHeads, DenseMaps
 from deixis.nn.neck import FeaturePyramid
 from deixis.nn.precision import exactly
@@ -65,6 +67,9 @@ class DeixisVision(nn.Module):
         else:
             self.backbone = ConvPyramid(**config.vision_config)
         self.heads = DenseHeads(config.fine_width, words, config.identity_width)
+        self.finest: FinestFeatures | None = None
+        if config.mask_stride == 1:
+            self.finest = FinestFeatures(config.fine_width, config.finest_width)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def dense(self, pixels: Tensor) -> tuple[list[Tensor], DenseMaps]:
@@ -92,9 +97,23 @@ class DeixisVision(nn.Module):
                 **self._observed(fine, maps, words, proposals),
                 coarse=coarse,
                 fine=fine,
+                pixels=pixels,
                 words=named,
                 kept=torch.arange(len(pixels), device=pixels.device),
             )
+
+    def levels(
+        self, look: Look, frame: Tensor, dtype: torch.dtype
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the features that masks are drawn from, one per level, coarse to fine, and where
+        the frame of each mask (R,) stands among theirs."""
+        count = self.config.levels
+        if self.finest is None:
+            return [look.fine.to(dtype)] * count, frame
+        frames, place = (frame if len(frame) else frame.new_zeros(1)).unique(return_inverse=True)
+        fine = look.fine[frames].to(dtype, memory_format=torch.channels_last)
+        pixels = look.pixels[frames].to(dtype, memory_format=torch.channels_last) / 255
+        return [*[fine] * (count - 1), self.finest(pixels, fine)], place[: len(frame)]
 
     def _observed(
         self, fine: Tensor, maps: DenseMaps, words: dict[str, Tensor], proposals: Proposals
@@ -116,3 +135,20 @@ class DeixisVision(nn.Module):
             "looks": torch.cat([F.normalize(identity, dim=-1), *compared, pairs], 2),
             "part_moments": part_moments(proposals, words["part"]),
         }
+
+def drawing(config: DeixisConfig) -> tuple[CodebookFusion, PyramidDecoder]:
+    """Return what turns the states of groups into masks on the features that vision gives."""
+    width = config.text_config.hidden_size
+    codebook = CodebookConfig(
+        levels=config.levels,
+        tokens_per_level=config.tokens_per_level,
+        language_width=width,
+        decoder_width=width // 2,
+    )
+    last = config.finest_width if config.mask_stride == 1 else config.fine_width
+    pyramid = PyramidConfig(
+        feature_widths=(*[config.fine_width] * (config.levels - 1), last),
+        query_width=width // 2,
+        mask_width=config.mask_width,
+    )
+    return CodebookFusion(codebook), PyramidDecoder(pyramid)

@@ -100,7 +100,10 @@ def _draws(model: DeixisModel, size: torch.Size) -> Tensor:
         codebook = model.codebook.to_empty(device="cpu")
         pyramid = model.pyramid.to_empty(device="cpu")
         queries = codebook(torch.zeros(config.group_size, config.text_config.hidden_size))
-        fine = [torch.zeros(1, *size)] * config.levels
+        levels = [torch.zeros(1, *size)] * config.levels
+        if model.vision.finest is not None:
+            finest = model.vision.finest.to_empty(device="cpu")
+            levels[-1] = finest(torch.zeros(1, 3, *config.canvas), levels[0])
         prior = torch.full((1, *size[1:]), 0.5) if model.objects is not None else None
-        drawn: Tensor = pyramid(queries, fine, torch.zeros(1, dtype=torch.long), prior)
+        drawn: Tensor = pyramid(queries, levels, torch.zeros(1, dtype=torch.long), prior)
     return drawn

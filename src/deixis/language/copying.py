@@ -24,7 +24,7 @@ class Copied:
     """Words of one kind that can be copied.
 
     Attributes:
-        shown: (B, O, k) how surely an object is known by each word; (B, 1, k) where all objects
+        shown: (B, O, k) how surely an object is known by each word; (B, k) where all objects
             together are.
         words: (k, D) their embeddings.
     """
@@ -66,6 +66,8 @@ class Copying(nn.Module):
             kinds: as many as this was made for.
         """
         offered = self.offer(states.to(self.offer.weight.dtype))  # (B, O, 64)
+        sizes = torch.tensor([len(kind.words) for kind in kinds.values()], device=offered.device)
+        words = torch.cat([kind.words for kind in kinds.values()])  # (K, D)
 
         def copy(steps: Tensor) -> Tensor:
             now = steps[:, None] if steps.dim() == 2 else steps
@@ -74,12 +76,9 @@ class Copying(nn.Module):
             scores = scores.masked_fill(~there[:, None].to(scores.device), -torch.inf)
             nobody = self.nobody.to(scores.dtype).expand(*scores.shape[:2], 1)
             looked = torch.cat([scores, nobody], 2).softmax(2)[..., :-1]
-            gates = self.gate(now.to(offered.dtype)).unbind(2)
-            taken = [
-                gate[..., None] * (_seen(looked, kind.shown.to(looked.dtype)) @ kind.words)
-                for gate, kind in zip(gates, kinds.values(), strict=True)
-            ]
-            copied = torch.stack(taken).sum(0)
+            gates = self.gate(now.to(offered.dtype)).repeat_interleave(sizes, 2)  # (B, T, K)
+            seen = [_seen(looked, kind.shown.to(looked.dtype)) for kind in kinds.values()]
+            copied = (gates * torch.cat(seen, 2)) @ words
             return copied[:, 0] if steps.dim() == 2 else copied
 
         return copy
@@ -87,12 +86,13 @@ class Copying(nn.Module):
 
 def _seen(looked: Tensor, shown: Tensor) -> Tensor:
     """Return (B, T, k): the words of what is looked at, or of all together."""
-    together = shown.shape[1] == 1 and looked.shape[2] != 1
-    return shown.expand(-1, looked.shape[1], -1) if together else looked @ shown
+    if shown.dim() == 2:
+        return shown[:, None].expand(-1, looked.shape[1], -1)
+    return looked @ shown
 
 
 def how_many(fits: Tensor, most: int) -> Tensor:
-    """Return (B, 1, most) of probabilities (B, O): how near their sum is to 1, 2, ... ``most``."""
+    """Return (B, most) of probabilities (B, O): how near their sum is to 1, 2, ... ``most``."""
     count = fits.sum(1, keepdim=True)
     numbers = torch.arange(most, device=fits.device) + 1
-    return F.relu(1 - (count - numbers).abs())[:, None]
+    return F.relu(1 - (count - numbers).abs())

@@ -25,8 +25,9 @@ def offered(rows: int = 1, seed: int = 0) -> dict[str, Copied]:
     known = torch.eye(WORDS)[:OBJECTS].expand(rows, -1, -1)
     return {
         "colour": Copied(shown=known, words=torch.randn(WORDS, D, generator=random)),
-        "number": Copied(shown=torch.eye(3)[None, None, 1].expand(rows, -1, -1),
-                         words=torch.randn(3, D, generator=random)),
+        "number": Copied(
+            shown=torch.eye(3)[1].expand(rows, -1), words=torch.randn(3, D, generator=random)
+        ),
     }
 
 
@@ -45,6 +46,20 @@ def test_what_all_objects_say_together_is_copied_from_anywhere(pointing):
     copy = pointing.source(states, torch.ones(1, OBJECTS, dtype=torch.bool), kinds)
     copied = copy(torch.randn(1, 3, D))
     torch.testing.assert_close(copied, kinds["number"].words[1].expand(1, 3, D))
+
+
+def test_the_only_object_of_a_set_is_the_same_beside_larger_sets(pointing):
+    """In a batch the table of a set with one object is as wide as the others'."""
+    with torch.no_grad():
+        pointing.gate.bias.copy_(torch.tensor([1.0, 1.0]))
+    kinds, states, steps = offered(), torch.randn(1, OBJECTS, D), torch.randn(1, 3, D)
+    alone = {
+        "colour": Copied(shown=kinds["colour"].shown[:, :1], words=kinds["colour"].words),
+        "number": kinds["number"],
+    }
+    there = torch.tensor([[True, False, False, False]])
+    padded = pointing.source(states, there, kinds)(steps)
+    torch.testing.assert_close(pointing.source(states[:, :1], there[:, :1], alone)(steps), padded)
 
 
 def test_what_is_not_there_is_not_copied(pointing):
@@ -83,4 +98,4 @@ def test_everything_that_copies_learns():
 def test_a_number_is_as_near_as_the_sum_of_what_fits():
     fits = torch.tensor([[1.0, 1.0, 0.0], [0.5, 0.75, 0.0], [0.0, 0.0, 0.0]])
     expected = torch.tensor([[0, 1, 0, 0], [0.75, 0.25, 0, 0], [0, 0, 0, 0]])
-    torch.testing.assert_close(how_many(fits, 4), expected[:, None])
+    torch.testing.assert_close(how_many(fits, 4), expected)

@@ -136,6 +136,7 @@ class DeixisVision(nn.Module):
             "part_moments": part_moments(proposals, words["part"]),
         }
 
+
 def drawing(config: DeixisConfig) -> tuple[CodebookFusion, PyramidDecoder]:
     """Return what turns the states of groups into masks on the features that vision gives."""
     width = config.text_config.hidden_size

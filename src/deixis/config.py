@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from deixis.errors import ConfigError
 
@@ -111,6 +111,7 @@ class TrainRun(Strict):
     model_overrides: dict[str, Any] = {}  # values of the preset's config; not for a folder
     start: Start | None = None  # None: every weight begins anew
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+    processes: int = Field(default=1, ge=1)  # that share the image sets of every step
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @field_validator("stages")
@@ -120,6 +121,16 @@ class TrainRun(Strict):
         if len(set(names)) < len(names):
             raise ValueError(f"expected one name for each stage, got {', '.join(names)}")
         return stages
+
+    @model_validator(mode="after")
+    def _work_for_all(self) -> "TrainRun":
+        for stage in self.stages:
+            if stage.batch < self.processes:
+                raise ValueError(
+                    f"stages.{stage.name}.batch: expected at least {self.processes}, an image set "
+                    f"for each of the processes, got {stage.batch}"
+                )
+        return self
 
 
 def pick(table: Mapping[str, T], name: str, what: str) -> T:

@@ -17,7 +17,7 @@ from deixis.scenes.questions import Scene, image_set
 FILTERS = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 LIGHT = (0.5, 1.5)  # the range of brightness, where it is changed
 OFTEN = 0.65  # how often the light of a worn scene is changed, and how often anything else is
-TIMES = {"compressed": 3, "darker": 0, "brighter": 0}  # how often a way comes beside the light
+TIMES = {"compressed": 5, "darker": 0, "brighter": 0}  # how often a way comes beside the light
 
 
 def worn_scene(scene: Scene, random: np.random.Generator) -> Scene:
@@ -40,7 +40,7 @@ def worn_scene(scene: Scene, random: np.random.Generator) -> Scene:
 
 def _used(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Return a picture in another light, or changed in one more way, or both; of its own size."""
-    light, other, much = random.random(), random.random(), random.random()
+    light, other, much = random.random(), random.random(), random.random() ** 0.5
     if light < OFTEN:
         pixels = (pixels * random.uniform(*LIGHT)).round().clip(0, 255).astype(np.uint8)
     if other < OFTEN:

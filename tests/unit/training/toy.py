@@ -44,8 +44,9 @@ stages:
 class ToyConfig(PreTrainedConfig):
     model_type = "deixis-toy"
 
-    def __init__(self, width: int = 6, **rest):
+    def __init__(self, width: int = 6, drop: float = 0.3, **rest):
         self.width = width
+        self.drop = drop
         super().__init__(**rest)
 
 
@@ -55,7 +56,7 @@ class ToyModel(PreTrainedModel):
     def __init__(self, config: ToyConfig):
         super().__init__(config)
         self.body = nn.Sequential(nn.Linear(4, config.width), nn.LayerNorm(config.width))
-        self.body.append(nn.Dropout(0.3))  # draws random numbers, so that a resumed one must too
+        self.body.append(nn.Dropout(config.drop))  # a resumed training must draw the same
         self.head = nn.Linear(config.width, 2)
         self.post_init()
 
@@ -106,9 +107,13 @@ def toy_scene(draw):
     )
 
 
+def toy_build(run, folder):
+    return ToyModel(ToyConfig(**run.model_overrides)), ToyProcessor()
+
+
 def toy_workshop(objective=ToyObjective, scene=toy_scene, finish=None):
     return Workshop(
-        build=lambda run, folder: (ToyModel(ToyConfig(**run.model_overrides)), ToyProcessor()),
+        build=toy_build,
         objectives={"toy": objective},
         scene=scene,
         tasks=("refer", "many"),

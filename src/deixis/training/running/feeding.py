@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from deixis.config import Stage, TrainRun, pick
 from deixis.data.mixture import Draw, Mixture, Share, stage_seed
+from deixis.training.running.processes import our_share
 
 HASHED_SETS = 32  # image sets whose pixels and words stand for the data of a stage
 
@@ -64,7 +65,7 @@ class Workshop:
 
 
 class Steps(Dataset):
-    """The scenes of every step of a stage."""
+    """The scenes of every step of a stage; of several processes each has its share of them."""
 
     def __init__(self, mixture: Mixture, scene: Callable[[Draw], Any], steps: int) -> None:
         self.mixture = mixture
@@ -75,7 +76,7 @@ class Steps(Dataset):
         return self.steps
 
     def __getitem__(self, step: int) -> list[Any]:
-        return [self.scene(draw) for draw in self.mixture.draws(step)]
+        return [self.scene(draw) for draw in our_share(self.mixture.draws(step))]
 
 
 class Collate:

@@ -34,6 +34,7 @@ from deixis.training.running.checkpoints import (
 )
 from deixis.training.running.feeding import Objective, Processor, Steps, make_loader
 from deixis.training.running.optimizing import freeze, frozen_modules, make_optimizer, make_schedule
+from deixis.training.running.processes import as_forward, is_first, is_one_of_many
 from deixis.training.running.watching import Display, Journal, Window
 
 KEPT_CHECKPOINTS = 2
@@ -59,12 +60,13 @@ class Watchers:
 
     Attributes:
         folder: of the run; ``last/``, ``best/`` and ``pictures/`` are made there.
+        journal: of the first process; the others write nothing.
         publish: writes the model into ``last/``; ``save_pretrained`` if not given.
     """
 
     folder: Path
-    journal: Journal
     display: Display
+    journal: Journal | None = None
     judge: Judge | None = None
     paint: Paint | None = None
     publish: Callable[[PreTrainedModel, Path], None] | None = None
@@ -138,17 +140,21 @@ class StageTrainer(Trainer):
         for module in self.frozen:
             module.eval()
         if not self.begun:  # with the weights that it goes on from
-            rest_idle(model)
+            rest_idle(self.trained)
             self.begun = True
         device = self.args.device
         bf16 = self.stage.precision == "bf16"
-        plainly = attending_plainly(model) if bf16 and device.type == "cpu" else nullcontext()
+        plainly = (
+            attending_plainly(self.trained) if bf16 and device.type == "cpu" else nullcontext()
+        )
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16), plainly:
-            parts = self.objective(model, inputs["batch"].to(device))
+            batch = inputs["batch"].to(device)
+            parts = as_forward(model, self.trained, self.objective, batch)
         values = torch.stack([part.detach().float() for part in parts.values()]).tolist()
         noted = dict(zip(parts, values, strict=True))
         self._check_finite(noted)
-        self.window.add(noted, inputs["questions"])
+        questions = self.accelerator.reduce(torch.tensor(inputs["questions"], device=device), "sum")
+        self.window.add(noted, int(questions))
         return torch.stack([part.float() for part in parts.values()]).sum()
 
     def floating_point_ops(self, inputs: Any) -> int:
@@ -160,13 +166,23 @@ class StageTrainer(Trainer):
         line = self.window.close()
         line |= {key: logs[key] for key in ("learning_rate", "grad_norm") if key in logs}
         super().log({"loss": line["loss"]}, start_time)
-        self.watchers.journal.write(self.state.global_step, line)
+        if self.watchers.journal:
+            self.watchers.journal.write(self.state.global_step, line)
         self.watchers.display.show(line)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = self.watchers.folder / self.stage.name / f"checkpoint-{self.state.global_step}"
-        shutil.rmtree(folder, ignore_errors=True)  # a torn one of an interrupted training
+        if is_first():
+            shutil.rmtree(folder, ignore_errors=True)  # a torn one of an interrupted training
+        self.accelerator.wait_for_everyone()
         super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if is_first():
+            self._complete(folder)
+        self.accelerator.wait_for_everyone()
+
+    def _complete(self, folder: Path) -> None:
+        """Seal a checkpoint when all have written their part of it."""
         self.processor.save_pretrained(folder)
         write_json(folder / WINDOW, self.window.state())
         seal(folder)
@@ -202,15 +218,19 @@ class Watch(TrainerCallback):
         control.should_save = at_end or step % self.stage.save_every == 0
         control.should_training_stop = at_end
         self.watchers.display.advance()
+        if is_first():
+            self._look(step, control.should_save)
+        self.clock = time.perf_counter()
+
+    def _look(self, step: int, saved: bool) -> None:
         judged = self._due(self.stage.judge_every, step)
         painted = self._due(self.stage.pictures_every, step)
-        if control.should_save or judged or painted:
+        if saved or judged or painted:
             self._publish()
         if judged and self.watchers.judge and self.stage.judge:
             self._judge(step, self.watchers.judge, self.stage.judge)
         if painted and self.watchers.paint:
             self._paint(step, self.watchers.paint)
-        self.clock = time.perf_counter()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.clock = time.perf_counter()
@@ -229,7 +249,8 @@ class Watch(TrainerCallback):
         with untouched_randomness():
             scores = dict(judge(folder / "last", settings))
         mean = sum(scores.values()) / max(len(scores), 1)
-        self.watchers.journal.write(step, {"judge": scores, "score": mean})
+        if self.watchers.journal:
+            self.watchers.journal.write(step, {"judge": scores, "score": mean})
         best = read_json(folder / "best" / JUDGED).get("score", -math.inf)
         self.watchers.display.say(
             f"{self.stage.name}, step {step}: score {mean:.4f}"
@@ -276,6 +297,9 @@ def _arguments(stage: Stage, folder: Path, seed: int) -> TrainingArguments:
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=[],
+        use_cpu=is_one_of_many() and not torch.cuda.is_available(),  # several are not found there
+        ddp_find_unused_parameters=True,  # a step may have nothing to draw
+        ddp_timeout=2 * 3600,  # the others wait while the first one judges
     )
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # one process, one device: no hidden DataParallel

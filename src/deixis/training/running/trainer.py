@@ -2,8 +2,10 @@
 interrupted goes on from its last whole checkpoint.
 """
 
+import os
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,7 @@ from deixis.training.running.folders import (
     note_data,
     prepare_folder,
 )
+from deixis.training.running.processes import is_first, is_one_of_many, start
 from deixis.training.running.stage import (
     JUDGED,
     Judge,
@@ -99,8 +102,11 @@ def train(
     for run, folder, shop in zip(runs, folders, shops, strict=True):
         check_names(run, shop)
         check_folder(run, folder)
-    for run, folder, shop in zip(runs, folders, shops, strict=True):
-        train_run(run, folder, shop, judge, paint)
+    for run, folder in zip(runs, folders, strict=True):
+        if run.processes > 1 and not is_one_of_many():
+            start(run.processes, train_run, run, folder, workshop, judge, paint)
+        else:
+            train_run(run, folder, workshop, judge, paint)
     return folders[-1]
 
 
@@ -119,14 +125,17 @@ def workshop_of(model: str) -> Workshop:
 
 
 def train_run(
-    run: TrainRun, folder: Path, workshop: Workshop, judge: Judge | None, paint: Paint | None
+    run: TrainRun, folder: Path, given: Workshop | None, judge: Judge | None, paint: Paint | None
 ) -> None:
-    """Train the stages of one run that are not finished yet."""
+    """Train the stages of one run that are not finished yet; each of its processes calls this."""
+    workshop = given or workshop_of(run.model)
     if is_finished(run, folder):
         logger.info("%s is finished: skipped.", folder)
         return
-    prepare_folder(run, folder)
-    with log_file(folder / "log.txt"), untouched_randomness(), no_progress_bars():
+    if is_first():
+        prepare_folder(run, folder)
+    log = log_file(folder / "log.txt") if is_first() else nullcontext()
+    with log, untouched_randomness(), no_progress_bars():
         torch.manual_seed(run.seed)
         model, processor = workshop.build(run, folder)
         job = _Job(run, folder, workshop, model, processor, judge, paint)
@@ -138,6 +147,10 @@ def train_run(
             else:
                 previous = _train_stage(job, stage, before, previous)
             before += stage.steps
+        if not is_first():
+            return
+        if is_one_of_many():
+            torch.set_num_threads(os.cpu_count() or 1)  # the others have come to their end
         for name in ("last", "best"):
             _finish(workshop, folder / name)
     best = read_json(folder / "best" / JUDGED)
@@ -160,10 +173,13 @@ def _train_stage(job: _Job, stage: Stage, before: int, previous: Path | None) ->
     steps = Steps(make_mixture(stage, job.run.seed), job.workshop.scene, stage.steps)
     resume = latest_whole(folder)
     resumed = step_of(resume) if resume else 0
-    note_data(job.folder, stage.name, hash_data(steps))
-    display = Display(f"{job.run.name}: {stage.name}", stage.steps, resumed)
+    if is_first():
+        note_data(job.folder, stage.name, hash_data(steps))
+    display = Display(f"{job.run.name}: {stage.name}", stage.steps, resumed, quiet=not is_first())
     display.say(f"{job.run.name}: {stage.name} from step {resumed} of {stage.steps}")
-    journal = Journal(job.folder, stage.name, before=before, resumed=resumed)
+    journal = (
+        Journal(job.folder, stage.name, before=before, resumed=resumed) if is_first() else None
+    )
     try:
         trainer = StageTrainer(
             job.model,
@@ -172,7 +188,7 @@ def _train_stage(job: _Job, stage: Stage, before: int, previous: Path | None) ->
             objective=weighted(job.workshop.objectives[stage.objective](job.processor), stage),
             processor=job.processor,
             watchers=Watchers(
-                job.folder, journal, display, job.judge, job.paint, job.workshop.publish
+                job.folder, display, journal, job.judge, job.paint, job.workshop.publish
             ),
             seed=stage_seed(job.run.seed, stage.name),
         )
@@ -180,11 +196,13 @@ def _train_stage(job: _Job, stage: Stage, before: int, previous: Path | None) ->
             trainer.take_weights(previous)
         trainer.go(resume)
     finally:
-        journal.close()
+        if journal:
+            journal.close()
         display.close()
     last = folder / f"checkpoint-{stage.steps}"
     seconds = round(trainer.window.seconds_in_all, 3)
-    write_json(folder / DONE, {"checkpoint": last.name, "seconds": seconds})
+    if is_first():
+        write_json(folder / DONE, {"checkpoint": last.name, "seconds": seconds})
     return last
 
 

@@ -110,9 +110,9 @@ class Journal:
 class Display:
     """Progress with the time left: a bar on a terminal, a plain line now and then elsewhere."""
 
-    def __init__(self, title: str, steps: int, done: int) -> None:
+    def __init__(self, title: str, steps: int, done: int, *, quiet: bool = False) -> None:
         self.title, self.steps, self.done = title, steps, done
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, quiet=quiet)
         self.said = self.began = time.monotonic()
         self.first = done
         self.bar = Progress(

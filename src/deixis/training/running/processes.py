@@ -1,0 +1,117 @@
+"""Several processes that train one model: each learns from its share of every step's image sets.
+
+accelerate shares the gradients (DDP; gloo on CPUs); here stands only who takes what, and how a run
+file that wants ``processes`` gets them. A launcher of yours (torchrun, ``accelerate launch``) does
+as well: its variables say which process this is.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from torch import nn
+
+from deixis.errors import ConfigError, DeixisError
+
+T = TypeVar("T")
+
+
+def is_first() -> bool:
+    """Tell whether this process writes what the training leaves; of one process it is the one."""
+    return _number("RANK", 0) == 0
+
+
+def is_one_of_many() -> bool:
+    """Tell whether a launcher has started this process beside others."""
+    return _number("WORLD_SIZE", 1) > 1
+
+
+def our_share(sets: Sequence[T]) -> Sequence[T]:
+    """Return those of a step's image sets that this process learns from."""
+    return sets[_number("RANK", 0) :: _number("WORLD_SIZE", 1)]
+
+
+def as_forward(wrapped: nn.Module, model: nn.Module, function: Callable[..., T], *inputs: Any) -> T:
+    """Call ``function(model, *inputs)`` as the forward pass of what accelerate has wrapped around
+    the model: only what passes through it has its gradients shared."""
+    if wrapped is model:
+        return function(model, *inputs)
+
+    def once(*given: Any) -> T:
+        del model.forward  # what the function calls is the model's own
+        return function(model, *given)
+
+    vars(model)["forward"] = once
+    try:
+        return wrapped(*inputs)  # type: ignore[no-any-return]
+    finally:
+        vars(model).pop("forward", None)
+
+
+def start(processes: int, function: Callable[..., object], *arguments: Any) -> None:
+    """Call a function in several processes at once, each with its part of the CPU's cores.
+
+    Raises:
+        ConfigError: what one of them raised, in its words.
+    """
+    from torch.multiprocessing import get_context, spawn
+
+    said = get_context("spawn").SimpleQueue()
+    with _environment(_addresses(processes)):
+        try:
+            spawn(_run, (processes, said, function, arguments), nprocs=processes)
+        except Exception as error:
+            if said.empty():
+                raise
+            raise ConfigError(said.get()) from error
+
+
+def _run(
+    rank: int, processes: int, said: Any, function: Callable[..., object], arguments: Sequence[Any]
+) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+    from torch import distributed
+
+    try:
+        function(*arguments)
+    except DeixisError as error:
+        said.put(str(error))
+        raise
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def _addresses(processes: int) -> dict[str, str]:
+    """Return the variables that all processes share; a free door of this machine is among them."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        port = door.getsockname()[1]
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    return {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo",
+        "OMP_NUM_THREADS": str(threads),
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # DDP warns where every weight happens to be used
+    }
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ |= values
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _number(name: str, default: int) -> int:
+    return int(os.environ.get(name, default))

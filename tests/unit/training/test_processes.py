@@ -1,0 +1,77 @@
+"""Two processes train what one would have trained; what one of them raises is said in its words."""
+
+import json
+import os
+
+import pytest
+from safetensors.numpy import load_file
+from toy import RUN, ToyObjective, curve, toy_workshop
+
+from deixis.config import load_run
+from deixis.errors import ConfigError
+from deixis.training.running.checkpoints import latest_whole
+from deixis.training.running.trainer import train
+
+SETTINGS = ["model_overrides.drop=0", "batch=4", "precision=fp32", "judge_every=null"]
+
+
+class Refusing(ToyObjective):
+    """Refuses the batch of the second process."""
+
+    def __call__(self, model, batch):
+        if os.environ.get("RANK") == "1":
+            raise ConfigError("toy: expected a batch, got a stone. Bring a batch.")
+        return super().__call__(model, batch)
+
+
+@pytest.fixture
+def run_file(tmp_path):
+    path = tmp_path / "toy.yaml"
+    path.write_text(RUN, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """The folders of one training by one process and by two."""
+    tmp_path = tmp_path_factory.mktemp("both")
+    path = tmp_path / "toy.yaml"
+    path.write_text(RUN, encoding="utf-8")
+    return [
+        train([path], [*SETTINGS, f"processes={n}"], tmp_path / str(n), workshop=toy_workshop())
+        for n in (1, 2)
+    ]
+
+
+def test_two_processes_learn_what_one_learns(both):
+    one, two = (load_file(folder / "last" / "model.safetensors") for folder in both)
+    assert one.keys() == two.keys()
+    for name in one:
+        assert two[name] == pytest.approx(one[name], abs=1e-5), name
+
+
+def test_two_processes_count_the_questions_of_both_and_write_once(both):
+    one, two = map(curve, both)
+    assert [(line["stage"], line["step"]) for line in two] == [
+        (line["stage"], line["step"]) for line in one
+    ]
+    text = (both[1] / "metrics.jsonl").read_text().splitlines()[0]
+    line = json.loads(text)
+    asked = line["seconds"] * line["questions_per_second"]
+    assert asked == pytest.approx(5 * 4 * 2, rel=0.02)  # steps, sets of a step, questions of a set
+
+
+def test_two_processes_leave_a_checkpoint_to_go_on_from(both):
+    assert (both[1] / "done.json").exists()
+    assert latest_whole(both[1] / "see").name == "checkpoint-12"
+
+
+def test_an_error_in_a_process_is_said_in_its_words(run_file, tmp_path):
+    shop = toy_workshop(objective=Refusing)
+    with pytest.raises(ConfigError, match="got a stone"):
+        train([run_file], [*SETTINGS, "processes=2"], tmp_path / "out", workshop=shop)
+
+
+def test_every_process_has_an_image_set(run_file):
+    with pytest.raises(ConfigError, match="expected at least 4"):
+        load_run(run_file, ["processes=4"])

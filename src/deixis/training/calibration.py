@@ -106,7 +106,7 @@ def described(pictures: Sequence[np.ndarray], canvas: tuple[int, int]) -> Tensor
 
 
 def rights(model: Any, processor: DeixisProcessor) -> tuple[Tensor, Tensor]:
-    """Return by threshold (T, N) which questions would be answered right: those whose targets are
+    """Return by threshold (T, N) how right questions would be answered: those whose targets are
     there, and those whose target is not."""
     found: list[Tensor] = []
     absent: list[Tensor] = []
@@ -120,7 +120,8 @@ def rights(model: Any, processor: DeixisProcessor) -> tuple[Tensor, Tensor]:
 
 
 def right_at(model: Any, batch: Batch) -> Tensor:
-    """Return (T, B): at which thresholds exactly what each question means counts as there; without
+    """Return (T, B) in [0, 1]: at which thresholds it is known whether anything that a question
+    means is there (half), and exactly what it means counts as there (the other half); without
     object tokens, at which the targets of the true answer do where, and only where, they show."""
     assert batch.truth is not None
     seen = model.see(batch)
@@ -132,15 +133,17 @@ def right_at(model: Any, batch: Batch) -> Tensor:
         each = torch.arange(len(choice.row), device=sure.device)
         unseen = torch.isin(each, batch.truth.target) & ~choice.tokens.any(1)
         hopeless = torch.isin(torch.arange(len(sure), device=sure.device), choice.row[unseen])
-        exact = [((sure > t) == meant.bool()) | ~able for t in THRESHOLDS]
-        return torch.stack([row.flatten(1).all(1) & ~hopeless for row in exact])
+        there = (meant.bool() & able).flatten(1).any(1) | hopeless
+        exact = [(((sure > t) == meant.bool()) | ~able).flatten(1).all(1) for t in THRESHOLDS]
+        anything = [((sure > t) & able).flatten(1).any(1) == there for t in THRESHOLDS]
+        return ((torch.stack(exact) & ~hopeless).float() + torch.stack(anything).float()) / 2
     hidden, _ = model.read(seen, batch.truth.tokens, choice)
     slots = model.slots(hidden, seen, choice, batch.truth.tokens)
     sure = model.presence(slots, seen, hidden).sigmoid().amax(1)
     shows = torch.isin(torch.arange(len(sure), device=sure.device), batch.truth.target)
     wrong = torch.zeros(len(THRESHOLDS), len(batch.question), device=sure.device)
     missed = torch.stack([(sure > t) != shows for t in THRESHOLDS]).float()
-    return wrong.index_add(1, choice.row, missed) == 0
+    return (wrong.index_add(1, choice.row, missed) == 0).float()
 
 
 def best_threshold(found: Tensor, absent: Tensor) -> tuple[float, float]:

@@ -127,6 +127,17 @@ def test_answers_with_targets_and_without_are_weighed_apart(make_tiny, monkeypat
     assert found.shape == (steps, sum(truths))
     assert absent.shape == (steps, len(truths) - sum(truths))
     assert (absent[1:] >= absent[:-1]).all()  # what is not there is believed less and less
+    assert {*found.unique().tolist(), *absent.unique().tolist()} <= {0, 0.5, 1}
+
+
+def test_knowing_that_anything_is_there_is_half_of_it(make_tiny, monkeypatch):
+    monkeypatch.setattr(calibration, "SURE", {"absent": 5, "refer": 2})
+    monkeypatch.setattr(calibration, "THRESHOLDS", [-1.0, 2.0])  # everything is there, and nothing
+    with torch.inference_mode():
+        found, absent = calibration.rights(*make_tiny())
+    assert (found[0] >= 0.5).all()
+    assert (found[1] == 0).all()
+    assert absent.tolist() == [[0] * absent.shape[1], [1] * absent.shape[1]]
 
 
 def test_worlds_of_calibration_are_the_same_each_time():

@@ -12,7 +12,7 @@ demo: $(READY)
 test: $(READY)
 	@.venv/bin/ruff check src tests benchmarks
 	@.venv/bin/mypy
-	@.venv/bin/python -m pytest -q
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python: expected 3.11, 3.12 or 3.13 on the PATH, got none of them." >&2; exit 2; }

@@ -43,7 +43,7 @@ CATEGORIES: tuple[Category, ...] = (
         use="drink from",
         synonyms=("cup",),
         repeated=("leg", "wheel"),
-        at_times=("leg", "wheel", "window", "tail"),
+        at_times=("leg", "wheel", "window", "tail", "door"),
     ),
     Category(
         name="teapot",
@@ -89,7 +89,7 @@ CATEGORIES: tuple[Category, ...] = (
         parts=("trunk", "top"),
         use="rest in the shade of",
         repeated=("wheel",),
-        at_times=("window", "wheel", "tail"),
+        at_times=("window", "wheel", "tail", "door"),
     ),
     Category(
         name="lamp",
@@ -98,7 +98,7 @@ CATEGORIES: tuple[Category, ...] = (
         use="light a room with",
         synonyms=("light",),
         repeated=("wheel",),
-        at_times=("wheel", "window", "tail"),
+        at_times=("wheel", "window", "tail", "door"),
     ),
     Category(
         name="chair",
@@ -157,7 +157,7 @@ CATEGORIES: tuple[Category, ...] = (
         use="stay dry under",
         synonyms=("parasol",),
         repeated=("window",),
-        at_times=("window", "tail"),
+        at_times=("window", "tail", "door"),
     ),
     Category(
         name="flower",
@@ -183,7 +183,7 @@ CATEGORIES: tuple[Category, ...] = (
         use="pull loads in",
         synonyms=("cart",),
         repeated=("wheel", "window"),
-        at_times=("window", "tail"),
+        at_times=("window", "tail", "door"),
     ),
     Category(
         name="guitar",

@@ -58,7 +58,7 @@ IMAGES: dict[str, tuple[tuple[int, float], ...]] = {  # task -> (images, weight)
 }
 CLIPS = frozenset({"clip", "pixelqa"})
 COUNTS = ((3, 0.12), (4, 0.26), (5, 0.34), (6, 0.28))  # things of an image
-AT_TIMES = 0.35  # of the things that may have a part more do
+AT_TIMES = 0.55  # of the things that may have a part more do, one of three of them two
 IDENTITY = 0.35  # of the worlds of ``multi`` show a thing twice
 RATE = 8.0  # frames per second
 KINDS = ("gradient", "soft", "stripes", "tiles", "soft", "gradient")
@@ -252,10 +252,12 @@ def _draw_held_out(dice: Dice, cast: list[Thing]) -> Thing:
 
 
 def _draw_parts(dice: Dice, category: str) -> tuple[str, ...]:
-    """Return the parts of a new thing: those of all its kind, now and then one more."""
+    """Return the parts of a new thing: those of all its kind, now and then one or two more."""
     kind = BY_NAME[category]
-    more = kind.at_times and dice.chance(AT_TIMES)
-    return (*kind.parts, dice.choice(kind.at_times)) if more else kind.parts
+    if not kind.at_times or not dice.chance(AT_TIMES):
+        return kind.parts
+    count = 2 if len(kind.at_times) > 1 and dice.chance(1 / 3) else 1
+    return (*kind.parts, *dice.sample(kind.at_times, count))
 
 
 def _dress(dice: Dice, number: int, category: str, colour: str, parts: tuple[str, ...]) -> Thing:

@@ -1,20 +1,25 @@
 """Does each idea pay? Variants of one run, from the same vision, with one equal budget.
 
     python benchmarks/ablations.py [--variants square none ...] [--seeds 1 2] [--count 300]
-        [--steps 500]
+        [--steps 400] [--together 2]
 
-trains what is not trained yet (some eight minutes each on two idle cores) into out/ablations,
-measures it on fixed `val` questions, and writes docs/tiny/ablations.json and, with matplotlib,
-docs/tiny/ablations.png: the mean over the seeds, and each seed as a point.
+trains what is not trained yet into out/ablations, as many at a time as there are cores with one
+core each, measures it on fixed `val` questions, and writes docs/tiny/ablations.json and, with
+matplotlib, docs/tiny/ablations.png: the mean over the seeds, and each seed as a point. What is in
+the file with the same steps and questions is not measured again; kill it and start it again.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 
+import torch
 import yaml
 
 from deixis import load
@@ -39,19 +44,22 @@ def trained(name: str, overrides: list[str], seed: int, steps: int) -> Path:
     words = ["train", str(RUNS / "base.yaml"), f"name={run}", f"seed={seed}"]
     words += [f"stages.speak.steps={steps}", *overrides, "--out", str(OUT)]
     code = "import sys; from deixis.cli import main; sys.exit(main())"
-    subprocess.run([sys.executable, "-c", code, *words], check=True, cwd=ROOT)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code, *words], check=True, cwd=ROOT, env=environment)
     return OUT / run / "last"
 
 
-def figures(model: Path, count: int) -> dict[str, float]:
-    """Measure a model on the fixed questions."""
+def figures(name: str, overrides: list[str], seed: int, steps: int, count: int) -> dict[str, float]:
+    """Train a variant and measure it on the fixed questions, with one core."""
+    torch.set_num_threads(1)
+    model = trained(name, overrides, seed, steps)
     reasoner, found = load(str(model)), {}
     for task, names in MEASURED.items():
         report = evaluate(
             reasoner, f"scenes:{task}", count=count, seed=SEED, split="val", reorder=False
         )
         found |= {f"{task} {name}": round(report["metrics"][name], 4) for name in names}
-    return found
+    return {"steps": steps, "count": count, **found}
 
 
 def draw(results: dict[str, dict[str, dict[str, float]]]) -> None:
@@ -80,16 +88,25 @@ def main() -> None:
     parser.add_argument("--variants", nargs="*", default=list(variants), choices=list(variants))
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--count", type=int, default=300)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--together", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     results = json.loads(RESULT.read_text("utf-8")) if RESULT.is_file() else {}
-    for seed in arguments.seeds:
-        for name in arguments.variants:
-            model = trained(name, variants[name], seed, arguments.steps)
-            results.setdefault(name, {})[str(seed)] = figures(model, arguments.count)
-            print(name, seed, results[name][str(seed)], flush=True)
-            RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    draw(results)
+    budget = {"steps": arguments.steps, "count": arguments.count}
+    pool = ProcessPoolExecutor(arguments.together, mp_context=get_context("spawn"))
+    work = {
+        pool.submit(figures, name, variants[name], seed, **budget): (name, str(seed))
+        for seed in arguments.seeds
+        for name in arguments.variants
+        if not budget.items() <= results.get(name, {}).get(str(seed), {}).items()
+    }
+    for done in as_completed(work):
+        name, seed = work[done]
+        results.setdefault(name, {})[seed] = done.result()
+        print(name, seed, results[name][seed], flush=True)
+        ordered = {name: results[name] for name in variants if name in results}
+        RESULT.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+    draw({name: results[name] for name in variants if name in results})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from toy import RUN, ToyObjective, curve, toy_workshop
@@ -10,9 +11,10 @@ from toy import RUN, ToyObjective, curve, toy_workshop
 from deixis.config import load_run
 from deixis.errors import ConfigError
 from deixis.training.running.checkpoints import latest_whole
+from deixis.training.running.processes import our_share
 from deixis.training.running.trainer import train
 
-SETTINGS = ["model_overrides.drop=0", "batch=4", "precision=fp32", "judge_every=null"]
+SETTINGS = ["model_overrides.drop=0", "batch=3", "precision=fp32", "judge_every=null"]
 
 
 class Refusing(ToyObjective):
@@ -58,7 +60,7 @@ def test_two_processes_count_the_questions_of_both_and_write_once(both):
     text = (both[1] / "metrics.jsonl").read_text().splitlines()[0]
     line = json.loads(text)
     asked = line["seconds"] * line["questions_per_second"]
-    assert asked == pytest.approx(5 * 4 * 2, rel=0.02)  # steps, sets of a step, questions of a set
+    assert asked == pytest.approx(5 * 3 * 2, rel=0.02)  # steps, sets of a step, questions of a set
 
 
 def test_two_processes_leave_a_checkpoint_to_go_on_from(both):
@@ -70,6 +72,24 @@ def test_an_error_in_a_process_is_said_in_its_words(run_file, tmp_path):
     shop = toy_workshop(objective=Refusing)
     with pytest.raises(ConfigError, match="got a stone"):
         train([run_file], [*SETTINGS, "processes=2"], tmp_path / "out", workshop=shop)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_the_sets_of_a_step_are_dealt_so_that_all_have_about_as_much_to_do(
+    monkeypatch, seed, processes
+):
+    random = np.random.default_rng(seed)
+    costs = random.integers(1, 5, 9).tolist()
+    shares = []
+    for rank in range(processes):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        shares.append(our_share(range(9), costs))
+    assert sorted(i for share in shares for i in share) == list(range(9))
+    assert all(share == sorted(share) for share in shares)
+    work = [sum(costs[i] for i in share) for share in shares]
+    assert max(work) - min(work) <= max(costs)
 
 
 def test_every_process_has_an_image_set(run_file):

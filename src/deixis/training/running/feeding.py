@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +50,8 @@ class Workshop:
         scene: the image set of a draw, with its questions.
         tasks: what a mixture may name.
         judged: what a judge may name.
+        costs: task -> about how much time a set of it takes, beside others (1 if not given), by
+            which the sets of a step are dealt to several processes.
         finish: writes a trained model folder anew, with what it must know about itself.
         publish: writes the model as it is used, where it trains with parts that only training
             needs; ``save_pretrained`` if not given.
@@ -60,6 +62,7 @@ class Workshop:
     scene: Callable[[Draw], Any]
     tasks: tuple[str, ...]
     judged: tuple[str, ...]
+    costs: Mapping[str, float] = field(default_factory=dict)
     finish: Callable[[Path, Path], Mapping[str, float]] | None = None
     publish: Callable[[PreTrainedModel, Path], None] | None = None
 
@@ -67,16 +70,25 @@ class Workshop:
 class Steps(Dataset):
     """The scenes of every step of a stage; of several processes each has its share of them."""
 
-    def __init__(self, mixture: Mixture, scene: Callable[[Draw], Any], steps: int) -> None:
+    def __init__(
+        self,
+        mixture: Mixture,
+        scene: Callable[[Draw], Any],
+        steps: int,
+        costs: Mapping[str, float] | None = None,
+    ) -> None:
         self.mixture = mixture
         self.scene = scene
         self.steps = steps
+        self.costs = costs or {}
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> list[Any]:
-        return [self.scene(draw) for draw in our_share(self.mixture.draws(step))]
+        draws = self.mixture.draws(step)
+        costs = [self.costs.get(draw.task, 1.0) for draw in draws]
+        return [self.scene(draw) for draw in our_share(draws, costs)]
 
 
 class Collate:
@@ -88,7 +100,11 @@ class Collate:
     def __call__(self, steps: Sequence[list[Any]]) -> dict[str, Any]:
         (scenes,) = steps  # an element is a whole step
         questions = sum(len(scene.samples) for scene in scenes)
-        return {"batch": self.objective.collate(scenes), "questions": questions}
+        return {
+            "batch": self.objective.collate(scenes),
+            "questions": questions,
+            "sets": len(scenes),
+        }
 
 
 def weighted(objective: Objective, stage: Stage) -> Objective:

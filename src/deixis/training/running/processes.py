@@ -28,9 +28,21 @@ def is_one_of_many() -> bool:
     return _number("WORLD_SIZE", 1) > 1
 
 
-def our_share(sets: Sequence[T]) -> Sequence[T]:
-    """Return those of a step's image sets that this process learns from."""
-    return sets[_number("RANK", 0) :: _number("WORLD_SIZE", 1)]
+def number_of_processes() -> int:
+    """Return how many processes train together."""
+    return _number("WORLD_SIZE", 1)
+
+
+def our_share(sets: Sequence[T], costs: Sequence[float]) -> list[T]:
+    """Return those of a step's image sets that this process learns from: the dearest is dealt
+    first, always to the process that has least to do."""
+    if not is_one_of_many():
+        return list(sets)
+    shares: list[list[int]] = [[] for _ in range(number_of_processes())]
+    for i in sorted(range(len(sets)), key=lambda i: (-costs[i], i)):
+        least = min(shares, key=lambda share: sum(costs[j] for j in share))
+        least.append(i)
+    return [sets[i] for i in sorted(shares[_number("RANK", 0)])]
 
 
 def as_forward(wrapped: nn.Module, model: nn.Module, function: Callable[..., T], *inputs: Any) -> T:

@@ -34,7 +34,12 @@ from deixis.training.running.checkpoints import (
 )
 from deixis.training.running.feeding import Objective, Processor, Steps, make_loader
 from deixis.training.running.optimizing import freeze, frozen_modules, make_optimizer, make_schedule
-from deixis.training.running.processes import as_forward, is_first, is_one_of_many
+from deixis.training.running.processes import (
+    as_forward,
+    is_first,
+    is_one_of_many,
+    number_of_processes,
+)
 from deixis.training.running.watching import Display, Journal, Window
 
 KEPT_CHECKPOINTS = 2
@@ -155,7 +160,8 @@ class StageTrainer(Trainer):
         self._check_finite(noted)
         questions = self.accelerator.reduce(torch.tensor(inputs["questions"], device=device), "sum")
         self.window.add(noted, int(questions))
-        return torch.stack([part.float() for part in parts.values()]).sum()
+        share = inputs["sets"] * number_of_processes() / self.stage.batch  # of each set the same
+        return share * torch.stack([part.float() for part in parts.values()]).sum()
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0  # counted by evaluation/costing/cost.py, not by a rule of thumb

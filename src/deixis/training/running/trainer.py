@@ -170,7 +170,8 @@ def _finish(workshop: Workshop, folder: Path) -> None:
 def _train_stage(job: _Job, stage: Stage, before: int, previous: Path | None) -> Path:
     """Train one stage to its end, ``before`` steps of others behind it; return its checkpoint."""
     folder = job.folder / stage.name
-    steps = Steps(make_mixture(stage, job.run.seed), job.workshop.scene, stage.steps)
+    shop = job.workshop
+    steps = Steps(make_mixture(stage, job.run.seed), shop.scene, stage.steps, shop.costs)
     resume = latest_whole(folder)
     resumed = step_of(resume) if resume else 0
     if is_first():

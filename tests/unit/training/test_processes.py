@@ -57,6 +57,9 @@ def test_two_processes_count_the_questions_of_both_and_write_once(both):
     assert [(line["stage"], line["step"]) for line in two] == [
         (line["stage"], line["step"]) for line in one
     ]
+    for ours, alone in zip(two, one, strict=True):
+        assert ours["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+        assert ours["parts"] == pytest.approx(alone["parts"], rel=1e-4)
     text = (both[1] / "metrics.jsonl").read_text().splitlines()[0]
     line = json.loads(text)
     asked = line["seconds"] * line["questions_per_second"]

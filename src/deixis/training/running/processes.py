@@ -7,7 +7,8 @@ as well: its variables say which process this is.
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -43,6 +44,23 @@ def our_share(sets: Sequence[T], costs: Sequence[float]) -> list[T]:
         least = min(shares, key=lambda share: sum(costs[j] for j in share))
         least.append(i)
     return [sets[i] for i in sorted(shares[_number("RANK", 0)])]
+
+
+def noted_by_all(
+    parts: Mapping[str, float], share: float, questions: int
+) -> tuple[Mapping[str, float], int]:
+    """Return the parts of the loss over the sets of all processes, of which this one's count
+    ``share`` times as much as the average, and how many questions these are."""
+    if not is_one_of_many():
+        return parts, questions
+    from accelerate.utils import gather_object
+
+    sums: dict[str, float] = defaultdict(float)
+    all_noted = gather_object([(dict(parts), share, questions)])
+    for theirs, weight, _ in all_noted:
+        for name, value in theirs.items():
+            sums[name] += weight * value / len(all_noted)
+    return sums, sum(count for *_, count in all_noted)
 
 
 def as_forward(wrapped: nn.Module, model: nn.Module, function: Callable[..., T], *inputs: Any) -> T:

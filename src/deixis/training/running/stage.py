@@ -38,6 +38,7 @@ from deixis.training.running.processes import (
     as_forward,
     is_first,
     is_one_of_many,
+    noted_by_all,
     number_of_processes,
 )
 from deixis.training.running.watching import Display, Journal, Window
@@ -158,9 +159,8 @@ class StageTrainer(Trainer):
         values = torch.stack([part.detach().float() for part in parts.values()]).tolist()
         noted = dict(zip(parts, values, strict=True))
         self._check_finite(noted)
-        questions = self.accelerator.reduce(torch.tensor(inputs["questions"], device=device), "sum")
-        self.window.add(noted, int(questions))
         share = inputs["sets"] * number_of_processes() / self.stage.batch  # of each set the same
+        self.window.add(*noted_by_all(noted, share, inputs["questions"]))
         return share * torch.stack([part.float() for part in parts.values()]).sum()
 
     def floating_point_ops(self, inputs: Any) -> int:

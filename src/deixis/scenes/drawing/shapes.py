@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from deixis.scenes.catalogue import BY_NAME
-from deixis.scenes.things import Placed
+from deixis.scenes.things import Lent, Placed, Thing
 
 Polygon = list[tuple[float, float]]
 
 OUTLINE = 64  # added to the code of a pixel on the outline of a polygon
 CODES = 64  # a code is 8 * (1 + place in the view) + layer; below 8 is background
 MOST_THINGS = 7
+MOST_LAYERS = 8  # of a thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,11 +275,55 @@ class Shape:
     area: float  # of the silhouette, where the longer side is 1
 
 
+def shape_of(thing: Thing) -> Shape:
+    """Return the shape of a thing, centred, its longer side 1."""
+    shape = _own_shape(thing.category, thing.parts)
+    return _with_lent(shape, thing.lent) if thing.lent else shape
+
+
+def _with_lent(shape: Shape, lent: Sequence[Lent]) -> Shape:
+    """Return a shape with parts of others before and behind it; its area stays its own."""
+    stuck = [(one, *_loose(one.owner, one.part)) for one in lent]
+    order = [part for part in stuck if part[0].behind], [p for p in stuck if not p[0].behind]
+    own = [
+        (layer, [shape.vertices[start:stop] for at, start, stop in shape.pieces if at == place])
+        for place, layer in enumerate(shape.layers)
+    ]
+    lists = [
+        *((layer, _stuck(one, polygons)) for one, layer, polygons in order[0]),
+        *own,
+        *((layer, _stuck(one, polygons)) for one, layer, polygons in order[1]),
+    ]
+    pieces: list[tuple[int, int, int]] = []
+    count = 0
+    for place, (_, polygons) in enumerate(lists):
+        for polygon in polygons:
+            pieces.append((place, count, count + len(polygon)))
+            count += len(polygon)
+    vertices = np.concatenate([polygon for _, polygons in lists for polygon in polygons])
+    reach = float(np.hypot(*vertices.T).max())
+    return Shape(tuple(layer for layer, _ in lists), vertices, tuple(pieces), reach, shape.area)
+
+
+def _stuck(one: Lent, polygons: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    turn = np.array([[cos(one.turn), sin(one.turn)], [-sin(one.turn), cos(one.turn)]])
+    return [polygon @ turn + (one.x, one.y) for polygon in polygons]
+
+
 @cache
-def shape_of(category: str, parts: tuple[str, ...]) -> Shape:
-    """Return the shape of a category with these parts, centred, its longer side 1."""
-    layers = tuple(layer for layer in SHAPES[category] if layer.part in parts)
-    frame = np.array(
+def _loose(owner: str, part: str) -> tuple[Layer, list[NDArray[np.float64]]]:
+    """Return a part as large as on its owner, about its own middle."""
+    layer = next(layer for layer in SHAPES[owner] if layer.part == part)
+    low, high = _frame_of(owner)
+    polygons = [np.array(polygon) / (high - low).max() for polygon in layer.polygons]
+    corners = np.concatenate(polygons)
+    middle = (corners.min(0) + corners.max(0)) / 2
+    return layer, [polygon - middle for polygon in polygons]
+
+
+def _frame_of(category: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the upper left and lower right corner of what all of a category have."""
+    corners = np.array(
         [
             vertex
             for layer in SHAPES[category]
@@ -287,7 +332,13 @@ def shape_of(category: str, parts: tuple[str, ...]) -> Shape:
             for vertex in polygon
         ]
     )
-    low, high = frame.min(0), frame.max(0)
+    return corners.min(0), corners.max(0)
+
+
+@cache
+def _own_shape(category: str, parts: tuple[str, ...]) -> Shape:
+    layers = tuple(layer for layer in SHAPES[category] if layer.part in parts)
+    low, high = _frame_of(category)
     pieces: list[tuple[int, int, int]] = []
     vertices: Polygon = []
     for place, layer in enumerate(layers):
@@ -309,7 +360,7 @@ def paint(placed: Sequence[Placed], height: int, width: int) -> NDArray[np.uint8
     canvas = Image.new("L", (width, height))
     draw = ImageDraw.Draw(canvas)
     for place, item in enumerate(placed):
-        shape = shape_of(item.thing.category, item.thing.parts)
+        shape = shape_of(item.thing)
         turn = np.array([[cos(item.tilt), sin(item.tilt)], [-sin(item.tilt), cos(item.tilt)]])
         if item.mirrored:
             turn = np.array([[-1.0], [1.0]]) * turn

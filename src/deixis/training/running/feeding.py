@@ -129,6 +129,7 @@ def make_mixture(stage: Stage, seed: int) -> Mixture:
             pool=source.pool,
             kinds=tuple(sorted(source.kinds.items())),
             worn=stage.worn,
+            lent=stage.lent,
         )
         for source in stage.data
     ]

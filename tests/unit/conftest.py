@@ -44,7 +44,7 @@ def make_pixellm(scene_samples: list[Any]) -> Callable[..., tuple[Any, Any]]:
         config = PixelLMConfig(**{**values, **changes})
         processor = PixelLMProcessor.from_texts(config, texts)
         with torch.random.fork_rng(), torch.no_grad():
-            torch.manual_seed(4)
+            torch.manual_seed(5)
             model = PixelLM(config)
             for name, weight in model.named_parameters():
                 stronger = {"language": 1, "codebook": 8, "pyramid": 2, "neck": 2, "vision": 1}

@@ -25,10 +25,15 @@ GROUNDED = {  # question -> kind, objects, seconds of the action, its frames tha
 
 def talk() -> Shown:
     """Return a clip of two objects, of which the first leaves before frame ``ALONE``."""
-    clip = shown("pixelqa", 1, 88, 120, frames=9)
+    clips = (shown("pixelqa", index, 88, 120, frames=9) for index in range(1, 200))
+    return next(clip for clip in clips if _leaves_the_other_alone(clip))
+
+
+def _leaves_the_other_alone(clip: Shown) -> bool:
+    if len(clip.targets) != 2:
+        return False
     first, second = (set(masks) for _, masks in clip.targets)
-    assert ALONE in second - first, "choose another seed"
-    return clip
+    return ALONE in second - first
 
 
 def write_long_clip(root: Path) -> dict[str, dict[int, Mask]]:

@@ -268,7 +268,8 @@ def validate(kind: type[M], raw: Any, where: str) -> M:
             said = "expected a value, got none. Add this key."
         else:
             wanted = first["msg"].removeprefix("Value error, ")
-            got = "" if "got" in wanted else f", got {first['input']!r}"
+            ours = first["type"] == "value_error"  # says itself what it got
+            got = "" if ours else f", got {first['input']!r}"
             said = f"{wanted[0].lower()}{wanted[1:]}{got}. Correct it."
             said = said if said.startswith("expected") else f"expected a value that fits: {said}"
         raise ConfigError(f"{place}: {said}") from error

@@ -6,7 +6,7 @@ centred and scaled so that the longer side of a shape measures 1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import cos, pi, sin
 
 import numpy as np
@@ -17,6 +17,7 @@ from deixis.scenes.catalogue import BY_NAME
 from deixis.scenes.things import Lent, Placed, Thing
 
 Polygon = list[tuple[float, float]]
+Points = NDArray[np.float64]  # (N, 2), x and y
 
 OUTLINE = 64  # added to the code of a pixel on the outline of a polygon
 CODES = 64  # a code is 8 * (1 + place in the view) + layer; below 8 is background
@@ -269,7 +270,7 @@ class Shape:
     """A category ready to paint: all vertices (N, 2), and where each polygon of which layer is."""
 
     layers: tuple[Layer, ...]
-    vertices: NDArray[np.float64]
+    vertices: Points
     pieces: tuple[tuple[int, int, int], ...]  # layer, first vertex, last vertex + 1
     reach: float  # from the centre to the farthest vertex
     area: float  # of the silhouette, where the longer side is 1
@@ -277,41 +278,45 @@ class Shape:
 
 def shape_of(thing: Thing) -> Shape:
     """Return the shape of a thing, centred, its longer side 1."""
-    shape = _own_shape(thing.category, thing.parts)
-    return _with_lent(shape, thing.lent) if thing.lent else shape
+    if thing.lent:
+        return _with_lent(thing.category, thing.parts, thing.lent)
+    return _own_shape(thing.category, thing.parts)
 
 
-def _with_lent(shape: Shape, lent: Sequence[Lent]) -> Shape:
+@lru_cache(maxsize=64)
+def _with_lent(category: str, parts: tuple[str, ...], lent: tuple[Lent, ...]) -> Shape:
     """Return a shape with parts of others before and behind it; its area stays its own."""
-    stuck = [(one, *_loose(one.owner, one.part)) for one in lent]
-    order = [part for part in stuck if part[0].behind], [p for p in stuck if not p[0].behind]
-    own = [
-        (layer, [shape.vertices[start:stop] for at, start, stop in shape.pieces if at == place])
-        for place, layer in enumerate(shape.layers)
+    own = _own_shape(category, parts)
+    layers = [
+        (layer, [own.vertices[start:stop] for at, start, stop in own.pieces if at == place])
+        for place, layer in enumerate(own.layers)
     ]
-    lists = [
-        *((layer, _stuck(one, polygons)) for one, layer, polygons in order[0]),
-        *own,
-        *((layer, _stuck(one, polygons)) for one, layer, polygons in order[1]),
-    ]
+    for one in lent:
+        layer, polygons = _loose(one.owner, one.part)
+        turned = [polygon @ _turn(one.turn) + (one.x, one.y) for polygon in polygons]
+        layers.insert(0 if one.behind else len(layers), (layer, turned))
+    return _shape(layers, own.area)
+
+
+def _shape(layers: Sequence[tuple[Layer, Sequence[Points]]], area: float) -> Shape:
+    """Put layers and their polygons, in the order of painting, into one shape."""
     pieces: list[tuple[int, int, int]] = []
     count = 0
-    for place, (_, polygons) in enumerate(lists):
+    for place, (_, polygons) in enumerate(layers):
         for polygon in polygons:
             pieces.append((place, count, count + len(polygon)))
             count += len(polygon)
-    vertices = np.concatenate([polygon for _, polygons in lists for polygon in polygons])
+    vertices = np.concatenate([polygon for _, polygons in layers for polygon in polygons])
     reach = float(np.hypot(*vertices.T).max())
-    return Shape(tuple(layer for layer, _ in lists), vertices, tuple(pieces), reach, shape.area)
+    return Shape(tuple(layer for layer, _ in layers), vertices, tuple(pieces), reach, area)
 
 
-def _stuck(one: Lent, polygons: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    turn = np.array([[cos(one.turn), sin(one.turn)], [-sin(one.turn), cos(one.turn)]])
-    return [polygon @ turn + (one.x, one.y) for polygon in polygons]
+def _turn(angle: float) -> Points:
+    return np.array([[cos(angle), sin(angle)], [-sin(angle), cos(angle)]])
 
 
 @cache
-def _loose(owner: str, part: str) -> tuple[Layer, list[NDArray[np.float64]]]:
+def _loose(owner: str, part: str) -> tuple[Layer, list[Points]]:
     """Return a part as large as on its owner, about its own middle."""
     layer = next(layer for layer in SHAPES[owner] if layer.part == part)
     low, high = _frame_of(owner)
@@ -321,7 +326,7 @@ def _loose(owner: str, part: str) -> tuple[Layer, list[NDArray[np.float64]]]:
     return layer, [polygon - middle for polygon in polygons]
 
 
-def _frame_of(category: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _frame_of(category: str) -> tuple[Points, Points]:
     """Return the upper left and lower right corner of what all of a category have."""
     corners = np.array(
         [
@@ -337,21 +342,17 @@ def _frame_of(category: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 @cache
 def _own_shape(category: str, parts: tuple[str, ...]) -> Shape:
-    layers = tuple(layer for layer in SHAPES[category] if layer.part in parts)
     low, high = _frame_of(category)
-    pieces: list[tuple[int, int, int]] = []
-    vertices: Polygon = []
-    for place, layer in enumerate(layers):
-        for polygon in layer.polygons:
-            pieces.append((place, len(vertices), len(vertices) + len(polygon)))
-            vertices.extend(polygon)
-    points = (np.array(vertices) - (low + high) / 2) / (high - low).max()
+    layers = [
+        (layer, [(np.array(p) - (low + high) / 2) / (high - low).max() for p in layer.polygons])
+        for layer in SHAPES[category]
+        if layer.part in parts
+    ]
     canvas = Image.new("L", (400, 400))
-    for _, start, stop in pieces:
-        ImageDraw.Draw(canvas).polygon((points[start:stop] * 200 + 200).ravel().tolist(), fill=1)
-    area = float(np.asarray(canvas).sum()) / 200**2
-    reach = float(np.hypot(*points.T).max())
-    return Shape(layers, points, tuple(pieces), reach, area)
+    for _, polygons in layers:
+        for points in polygons:
+            ImageDraw.Draw(canvas).polygon((points * 200 + 200).ravel().tolist(), fill=1)
+    return _shape(layers, float(np.asarray(canvas).sum()) / 200**2)
 
 
 def paint(placed: Sequence[Placed], height: int, width: int) -> NDArray[np.uint8]:
@@ -361,7 +362,7 @@ def paint(placed: Sequence[Placed], height: int, width: int) -> NDArray[np.uint8
     draw = ImageDraw.Draw(canvas)
     for place, item in enumerate(placed):
         shape = shape_of(item.thing)
-        turn = np.array([[cos(item.tilt), sin(item.tilt)], [-sin(item.tilt), cos(item.tilt)]])
+        turn = _turn(item.tilt)
         if item.mirrored:
             turn = np.array([[-1.0], [1.0]]) * turn
         points = shape.vertices @ (turn * item.size) + (item.x, item.y)

@@ -1,8 +1,8 @@
 """Several processes that train one model: each learns from its share of every step's image sets.
 
 accelerate shares the gradients (DDP; gloo on CPUs); here stands only who takes what, and how a run
-file that wants ``processes`` gets them. A launcher of yours (torchrun, ``accelerate launch``) does
-as well: its variables say which process this is.
+file that wants ``processes`` gets them. torchrun does as well: its variables say which process
+this is.
 """
 
 import os
@@ -75,7 +75,8 @@ def as_forward(wrapped: nn.Module, model: nn.Module, function: Callable[..., T],
 
     vars(model)["forward"] = once
     try:
-        return wrapped(*inputs)  # type: ignore[no-any-return]
+        found: T = wrapped(*inputs)
+        return found
     finally:
         vars(model).pop("forward", None)
 
@@ -86,13 +87,18 @@ def start(processes: int, function: Callable[..., object], *arguments: Any) -> N
     Raises:
         ConfigError: what one of them raised, in its words.
     """
-    from torch.multiprocessing import get_context, spawn
+    from torch.multiprocessing import (
+        ProcessExitedException,
+        ProcessRaisedException,
+        get_context,
+        spawn,
+    )
 
     said = get_context("spawn").SimpleQueue()
     with _environment(_addresses(processes)):
         try:
             spawn(_run, (processes, said, function, arguments), nprocs=processes)
-        except Exception as error:
+        except (ProcessRaisedException, ProcessExitedException) as error:
             if said.empty():
                 raise
             raise ConfigError(said.get()) from error

@@ -150,6 +150,8 @@ class Display:
 
     def say(self, text: str) -> None:
         """Say something once, and write it into the log."""
+        if self.console.quiet:
+            return
         logger.info(text)
         self.console.print(text, highlight=False, soft_wrap=True)
 

@@ -85,17 +85,19 @@ class Stage(Strict):
     save_every: int = Field(default=500, ge=1)
     worn: float = Field(default=0.0, ge=0, le=1)  # share of the sets whose pictures are worn
     lent: float = Field(default=0.0, ge=0, le=1)  # share of those whose things have others' parts
+    doubled: float = Field(default=0.0, ge=0, le=1)  # of single pictures: again, with look-alikes
     judge_every: int | None = Field(default=None, ge=1)  # None: this stage is not judged
     pictures_every: int | None = Field(default=None, ge=1)
     judge: Judging | None = None
 
     @model_validator(mode="after")
-    def _lent_to_vision_alone(self) -> "Stage":
-        if self.lent and self.objective != "dense":
-            raise ValueError(
-                f"lent: expected 0 with the objective {self.objective}, got {self.lent:g}: "
-                "questions know nothing of lent parts. Use the objective dense"
-            )
+    def _changed_for_vision_alone(self) -> "Stage":
+        for name, share in (("lent", self.lent), ("doubled", self.doubled)):
+            if share and self.objective != "dense":
+                raise ValueError(
+                    f"{name}: expected 0 with the objective {self.objective}, got {share:g}: "
+                    "questions know nothing of what it adds. Use the objective dense"
+                )
         return self
 
     @field_validator("train", mode="before")

@@ -24,6 +24,7 @@ class Share:
         kinds: (kind of question, how many times as often as usual); the others as usual.
         worn: share of the sets whose pictures are worn.
         lent: share of the sets whose things have parts of others.
+        doubled: share of the single pictures that come again, with look-alikes.
     """
 
     task: str
@@ -33,6 +34,7 @@ class Share:
     kinds: tuple[tuple[str, float], ...] = ()
     worn: float = 0.0
     lent: float = 0.0
+    doubled: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +50,7 @@ class Draw:
     kinds: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     worn: float = field(default=0.0, repr=False)  # how likely its pictures are worn
     lent: float = field(default=0.0, repr=False)  # how likely its things have parts of others
+    doubled: float = field(default=0.0, repr=False)  # how likely a single picture comes again
 
 
 class Mixture:
@@ -106,6 +109,7 @@ class Mixture:
             kinds=share.kinds,
             worn=share.worn,
             lent=share.lent,
+            doubled=share.doubled,
         )
 
 

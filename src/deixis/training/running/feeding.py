@@ -130,6 +130,7 @@ def make_mixture(stage: Stage, seed: int) -> Mixture:
             kinds=tuple(sorted(source.kinds.items())),
             worn=stage.worn,
             lent=stage.lent,
+            doubled=stage.doubled,
         )
         for source in stage.data
     ]

@@ -24,7 +24,7 @@ from deixis.nn.losses import (
 from deixis.processing.batch import Batch, Mentions, Output, Truth, moved
 from deixis.processing.deixis import STRIDE, DeixisProcessor
 from deixis.processing.vocabulary import Vocabulary
-from deixis.scenes.catalogue import CATEGORIES, COLOURS, PATTERNS
+from deixis.scenes.catalogue import CATEGORIES, COLOURS, HELD_OUT_PARTS, PART_NAMES, PATTERNS
 from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.knowing.mentioning import FITS, mentions
 from deixis.scenes.knowing.motion import MOTIONS, motion_holds
@@ -82,8 +82,9 @@ class DenseObjective:
     def __call__(self, model: Any, batch: DenseBatch) -> dict[str, Tensor]:
         _, maps = model.vision.dense(batch.pixels)
         object_cells = F.avg_pool2d((batch.looks > 0).float()[:, None], STRIDE)[:, 0]
+        logits = {**maps.logits, "part": _open(maps.logits["part"], batch.words["category"])}
         parts = {
-            kind: _soft_cross_entropy(maps.logits[kind], ids, object_cells)
+            kind: _soft_cross_entropy(logits[kind], ids, object_cells)
             for kind, ids in batch.words.items()
         }
         parts["offset"] = _offset_loss(maps, batch)
@@ -158,6 +159,12 @@ OBJECTIVES: dict[str, Any] = {"dense": DenseObjective, "answer": AnswerObjective
 
 _CATEGORY = {category.name: index for index, category in enumerate(CATEGORIES)}
 _COLOUR = {name: index for index, name in enumerate(COLOURS)}
+_UNSEEN = np.array(  # (1 + categories, 1 + parts), 0 for background
+    [
+        [(part, category) in HELD_OUT_PARTS for part in ("", *PART_NAMES)]
+        for category in ("", *_CATEGORY)
+    ]
+)
 
 
 def dense_batch(scenes: Sequence[Scene], kinds: Iterable[str]) -> DenseBatch:
@@ -214,6 +221,15 @@ def _some(frames: list[Any]) -> list[Any]:
     if len(frames) <= 4:
         return frames
     return [frames[i] for i in np.linspace(0, len(frames) - 1, FRAMES_PER_CLIP).astype(int)]
+
+
+def _open(logits: Tensor, categories: Tensor) -> Tensor:
+    """Take from each cell of a category the parts that training never shows on it: that they were
+    never seen there says nothing against them, so they compete for other cells only."""
+    corners = [categories[:, y::STRIDE, x::STRIDE] for y in range(STRIDE) for x in range(STRIDE)]
+    here = torch.where(torch.stack([corners[0] == c for c in corners]).all(0), corners[0], 0)
+    unseen = torch.from_numpy(_UNSEEN).to(logits.device)[here.long()]  # (F, h, w, 1 + parts)
+    return logits.float().masked_fill(unseen.permute(0, 3, 1, 2), -1e4)
 
 
 def _soft_cross_entropy(logits: Tensor, ids: Tensor, object_cells: Tensor) -> Tensor:

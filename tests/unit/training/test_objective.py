@@ -12,7 +12,7 @@ from deixis.models.parts.deixis_teaching import Taught
 from deixis.nn.dense import DenseMaps
 from deixis.processing.batch import Output, Truth
 from deixis.processing.deixis import STRIDE
-from deixis.scenes.catalogue import PART_NAMES
+from deixis.scenes.catalogue import CATEGORIES, HELD_OUT_PARTS, PART_NAMES
 from deixis.scenes.questions import Scene, make_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.objective import (
@@ -22,6 +22,8 @@ from deixis.training.objective import (
     DenseObjective,
     _word_loss,
 )
+
+NAMES = [category.name for category in CATEGORIES]
 
 
 def scene(task: str, index: int = 0, **options) -> Scene:
@@ -292,3 +294,26 @@ def test_words_of_a_conclusion_weigh_as_much_more_as_they_are_told(tiny):
     expected = (each * weight).sum() / weight.sum()
     torch.testing.assert_close(_word_loss(logits, tokens, words, 5.0), expected)
     torch.testing.assert_close(_word_loss(logits, tokens, words, 1.0), each.mean())
+
+
+def test_a_part_that_training_never_shows_on_a_category_is_no_wrong_answer_there(tiny):
+    found = [scene("refer", index) for index in range(24)]
+    objective = DenseObjective(tiny[1])
+    batch = objective.collate(found)
+    maps = tiny[0].vision.dense(batch.pixels)[1]
+    logits = maps.logits["part"].detach().requires_grad_()
+    vision = SimpleNamespace(
+        dense=lambda _: (None, replace(maps, logits={**maps.logits, "part": logits}))
+    )
+    objective(SimpleNamespace(vision=vision), batch)["part"].backward()
+    felt = logits.grad.abs().permute(0, 2, 3, 1) > 0  # (F, h, w, 1 + parts)
+    categories = F.max_pool2d(batch.words["category"].float(), STRIDE)
+    whole = categories == -F.max_pool2d(-batch.words["category"].float(), STRIDE)
+    seen = 0
+    for part, owner in HELD_OUT_PARTS:
+        here = whole & (categories == 1 + NAMES.index(owner))
+        seen += int(here.sum())
+        assert not felt[here][:, 1 + PART_NAMES.index(part)].any()
+        others = [i for i, name in enumerate(PART_NAMES) if (name, owner) not in HELD_OUT_PARTS]
+        assert felt[here][:, [1 + i for i in others]].all()
+    assert seen > 200

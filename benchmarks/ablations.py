@@ -4,17 +4,17 @@
         [--steps 400] [--together 2]
 
 trains what is not trained yet into out/ablations, as many at a time as there are cores with one
-core each, measures it on fixed `val` questions, and writes docs/tiny/ablations.json and, with
-matplotlib, docs/tiny/ablations.png: the mean over the seeds, and each seed as a point. What is in
-the file with the same steps and questions is not measured again; kill it and start it again.
+core each (which pictures are familiar is taken over with the vision), measures it on fixed `val`
+questions, and writes docs/tiny/ablations.json and, with matplotlib, docs/tiny/ablations.png: the
+mean over the seeds, and each seed as a point. What is in the file with the same steps and questions
+is not measured again; kill it and start it again.
 """
 
 import argparse
 import json
 import os
-import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
@@ -24,6 +24,10 @@ import yaml
 
 from deixis import load
 from deixis.evaluation.running.evaluator import evaluate
+from deixis.models.released import open_model
+from deixis.training.calibration import set_threshold
+from deixis.training.recipes import deixis_workshop
+from deixis.training.running.trainer import train
 
 ROOT = Path(__file__).parents[1]
 RUNS, OUT = ROOT / "runs" / "ablations", ROOT / "out" / "ablations"
@@ -40,13 +44,17 @@ MEASURED = {
 
 def trained(name: str, overrides: list[str], seed: int, steps: int) -> Path:
     """Train a variant where that was not done yet; return the folder of its last model."""
-    run = f"{name}-{seed}"
-    words = ["train", str(RUNS / "base.yaml"), f"name={run}", f"seed={seed}"]
-    words += [f"stages.speak.steps={steps}", *overrides, "--out", str(OUT)]
-    code = "import sys; from deixis.cli import main; sys.exit(main())"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", code, *words], check=True, cwd=ROOT, env=environment)
-    return OUT / run / "last"
+    words = [f"name={name}-{seed}", f"seed={seed}", f"stages.speak.steps={steps}", *overrides]
+    workshop = replace(deixis_workshop(), finish=with_threshold)
+    return train([RUNS / "base.yaml"], words, OUT, workshop=workshop) / "last"
+
+
+def with_threshold(folder: Path, new: Path) -> dict[str, float]:
+    """Write a trained model anew with the threshold that suits it best."""
+    opened = open_model(folder)
+    found = set_threshold(opened.model, opened.processor)
+    opened.model.save_pretrained(new)
+    return found
 
 
 def figures(name: str, overrides: list[str], seed: int, steps: int, count: int) -> dict[str, float]:
@@ -92,6 +100,7 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     results = json.loads(RESULT.read_text("utf-8")) if RESULT.is_file() else {}
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that begin now
     budget = {"steps": arguments.steps, "count": arguments.count}
     pool = ProcessPoolExecutor(arguments.together, mp_context=get_context("spawn"))
     work = {

@@ -47,17 +47,18 @@ FRAMES_PER_CLIP = 4
 
 def calibrate(model: Any, processor: DeixisProcessor) -> dict[str, float]:
     """Set the model's familiar pictures and its presence threshold; return what was found."""
+    strange = measure_familiar(model, processor)
+    return {"scenes_found_strange": strange, **set_threshold(model, processor)}
+
+
+def set_threshold(model: Any, processor: DeixisProcessor) -> dict[str, float]:
+    """Set the model's presence threshold alone; return it and the share of wrong answers there."""
     model.eval()
     with torch.inference_mode():
         found, absent = rights(model, processor)
-    strange = measure_familiar(model, processor)
     threshold, error = best_threshold(found, absent)
     model.config.presence_threshold = threshold
-    return {
-        "scenes_found_strange": strange,
-        "presence_threshold": threshold,
-        "presence_error": error,
-    }
+    return {"presence_threshold": threshold, "presence_error": error}
 
 
 def samples_of(tasks: Mapping[str, int]) -> Iterator[Sample]:

@@ -57,7 +57,9 @@ def sightings(model: DeixisModel, task: str, index: int) -> Sightings:
 
 
 def agreement(
-    sets: list[Sightings], rule: Linking, alike: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    sets: list[Sightings],
+    rule: Linking,
+    alike: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
 ) -> dict[str, float]:
     """Return precision, recall and F1 over all pairs of sightings in different frames."""
     right = linked = same = 0
@@ -83,7 +85,7 @@ def main() -> None:
     )
     width = config.identity_width
 
-    def embedded(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    def embedded(one: np.ndarray, other: np.ndarray, _: np.ndarray) -> np.ndarray:
         length = np.maximum(np.linalg.norm(other[:, :width], axis=1), 1e-9)
         return one[:, :width] @ other[:, :width].T / length
 

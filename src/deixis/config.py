@@ -84,21 +84,9 @@ class Stage(Strict):
     log_every: int = Field(default=20, ge=1)
     save_every: int = Field(default=500, ge=1)
     worn: float = Field(default=0.0, ge=0, le=1)  # share of the sets whose pictures are worn
-    lent: float = Field(default=0.0, ge=0, le=1)  # share of those whose things have others' parts
-    doubled: float = Field(default=0.0, ge=0, le=1)  # of single pictures: again, with look-alikes
     judge_every: int | None = Field(default=None, ge=1)  # None: this stage is not judged
     pictures_every: int | None = Field(default=None, ge=1)
     judge: Judging | None = None
-
-    @model_validator(mode="after")
-    def _changed_for_vision_alone(self) -> "Stage":
-        for name, share in (("lent", self.lent), ("doubled", self.doubled)):
-            if share and self.objective != "dense":
-                raise ValueError(
-                    f"{name}: expected 0 with the objective {self.objective}, got {share:g}: "
-                    "questions know nothing of what it adds. Use the objective dense"
-                )
-        return self
 
     @field_validator("train", mode="before")
     @classmethod

@@ -23,8 +23,6 @@ class Share:
         pool: so many worlds, which return with other questions; None: a new world every time.
         kinds: (kind of question, how many times as often as usual); the others as usual.
         worn: share of the sets whose pictures are worn.
-        lent: share of the sets whose things have parts of others.
-        doubled: share of the single pictures that come again, with look-alikes.
     """
 
     task: str
@@ -33,8 +31,6 @@ class Share:
     pool: int | None = None
     kinds: tuple[tuple[str, float], ...] = ()
     worn: float = 0.0
-    lent: float = 0.0
-    doubled: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,8 +45,6 @@ class Draw:
     salt: int = 0  # 0 with new worlds; in a pool it tells one visit of a world from the next
     kinds: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     worn: float = field(default=0.0, repr=False)  # how likely its pictures are worn
-    lent: float = field(default=0.0, repr=False)  # how likely its things have parts of others
-    doubled: float = field(default=0.0, repr=False)  # how likely a single picture comes again
 
 
 class Mixture:
@@ -108,8 +102,6 @@ class Mixture:
             salt=0 if share.pool is None else number + 1,
             kinds=share.kinds,
             worn=share.worn,
-            lent=share.lent,
-            doubled=share.doubled,
         )
 
 

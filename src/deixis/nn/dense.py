@@ -4,8 +4,9 @@ Shapes: S images, h w cells, E identity width.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,6 +34,14 @@ class DenseMaps:
     def foreground(self, kind: str) -> Tensor:
         """Return (S, h, w): how likely that a cell belongs to any object."""
         return 1 - self.logits[kind].float().softmax(1)[:, 0]
+
+
+    def opened(self, gains: Tensor) -> "DenseMaps":
+        """Return the maps with the logits of parts raised by (1 + categories, 1 + parts), as far
+        as a cell is of a category (arXiv:2007.07314, after training)."""
+        category = self.logits["category"].float().softmax(1)
+        raised = torch.einsum("schw,cp->sphw", category, gains.to(category))
+        return replace(self, logits={**self.logits, "part": self.logits["part"].float() + raised})
 
 
 class DenseHeads(nn.Module):

@@ -35,7 +35,7 @@ def link(
     image: np.ndarray,
     clip: np.ndarray,
     rule: Linking,
-    alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    alike: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """Number the things of a set: (S, P) entity numbers from 0, -1 where there is no proposal.
 
@@ -46,7 +46,8 @@ def link(
         image: (S,) which image each frame belongs to; its frames stand in order.
         clip: (S,) whether the frame is one of a clip.
         rule: how alike is alike enough.
-        alike: (N, L) and (K, L) to (N, K) in [0, 1].
+        alike: (N, L), (K, L) and (K,), whether a part that is lacking speaks against the things,
+            to (N, K) in [0, 1].
     """
     entities = np.full(valid.shape, -1, dtype=np.int64)
     known = np.zeros((0, looks.shape[2]))  # what each thing looked like, lately more than before
@@ -57,8 +58,8 @@ def link(
         here = np.flatnonzero(valid[frame])
         if not len(here):
             continue
-        likeness = alike(looks[frame, here], known)  # (n, K)
         same_clip = (last_image == image[frame]) & bool(clip[frame])
+        likeness = alike(looks[frame, here], known, ~same_clip)  # (n, K)
         distance = np.linalg.norm(centre[frame, here][:, None] - places[None], axis=2)
         near = np.where(same_clip, np.clip(1 - distance / rule.reach, 0, 1), 0.0)
         least = rule.likeness - (rule.likeness - rule.likeness_nearby) * near

@@ -7,33 +7,13 @@ SPLITS: tuple[str, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lent:
-    """A part as its owner has it, stuck on another thing: only the training of vision draws it.
-
-    Attributes:
-        owner: the category whose part it is.
-        x, y: where its middle is, from the thing's centre, in units of the thing's longer side.
-        turn: in radians, beside the thing's own tilt.
-        behind: drawn before the thing's own parts instead of after them.
-    """
-
-    part: str
-    owner: str
-    x: float
-    y: float
-    turn: float
-    behind: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
     """An object with an identity: two things of one world never look entirely alike.
 
     Attributes:
         id: from 1, unique in its world; the same in every image that shows the thing.
         accent: the one part that has a colour of its own, and that colour.
-        parts: every part that is drawn and may be asked for.
-        lent: parts of others that are drawn, too (``scenes/lending.py``).
+        parts: every part that is drawn.
     """
 
     id: int
@@ -42,7 +22,6 @@ class Thing:
     pattern: str
     accent: tuple[str, str] | None
     parts: tuple[str, ...]
-    lent: tuple[Lent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,9 +40,6 @@ __all__ = [
     "View",
     "World",
     "WorldKey",
-    "draw_accent",
-    "draw_sizes",
-    "draw_view",
     "draw_world",
     "mirrored",
     "permuted",
@@ -91,8 +88,8 @@ def draw_world(key: WorldKey, size: tuple[int, int] = DEFAULT_SIZE) -> World:
     images = dice.weighted(IMAGES[key.task])
     views = []
     for number, things in enumerate(_cast(dice, key.task, images)):
-        placed = arrange(dice, things, draw_sizes(dice, things), *size)
-        views.append(draw_view(dice, placed, noise + 3 * number, size))
+        placed = arrange(dice, things, _sizes(dice, things), *size)
+        views.append(_view(dice, placed, noise + 3 * number, size))
     return World(
         key=key, views=tuple(views), lengths=(1,) * images, times=(None,) * images, noise=noise
     )
@@ -160,7 +157,7 @@ def _draw_clip_world(key: WorldKey, dice: Dice, noise: int, size: tuple[int, int
     frames = dice.whole(8, 16) if dice.chance(0.88) else dice.whole(17, 32)
     things = _cast(dice, key.task, 1)[0]
     shown, motions = draw_clip(dice, things, frames, *size)
-    first = draw_view(dice, shown[0], noise, size)
+    first = _view(dice, shown[0], noise, size)
     return World(
         key=key,
         views=tuple(replace(first, placed=placed) for placed in shown),
@@ -205,7 +202,7 @@ def _repeat(dice: Dice, cast: list[Thing], sets: list[list[Thing]], pool: _Pool)
 def _look_alike(dice: Dice, cast: list[Thing], thing: Thing) -> Thing | None:
     """Return a new thing that differs in its accent only, if there is such a one."""
     for _ in range(8):
-        twin = replace(thing, id=len(cast) + 1, accent=draw_accent(dice, thing))
+        twin = replace(thing, id=len(cast) + 1, accent=_draw_accent(dice, thing))
         if _is_new(cast, twin):
             cast.append(twin)
             return twin
@@ -268,10 +265,10 @@ def _dress(dice: Dice, number: int, category: str, colour: str, parts: tuple[str
     thing = Thing(
         id=number, category=category, colour=colour, pattern=pattern, accent=None, parts=parts
     )
-    return replace(thing, accent=draw_accent(dice, thing)) if dice.chance(1 / 3) else thing
+    return replace(thing, accent=_draw_accent(dice, thing)) if dice.chance(1 / 3) else thing
 
 
-def draw_accent(dice: Dice, thing: Thing) -> tuple[str, str]:
+def _draw_accent(dice: Dice, thing: Thing) -> tuple[str, str]:
     """Return a part and a colour for it that the category may have in training.
 
     Never the main part: nobody would call a kite with a yellow body purple.
@@ -291,13 +288,12 @@ def _is_new(cast: Sequence[Thing], thing: Thing) -> bool:
     return all(look != (t.category, t.colour, t.pattern, t.accent) for t in cast)
 
 
-def draw_sizes(dice: Dice, things: Sequence[Thing]) -> list[bool]:
+def _sizes(dice: Dice, things: Sequence[Thing]) -> list[bool]:
     """Return which things are large; of crowded images fewer."""
     return [dice.chance(0.5 if len(things) < 5 else 0.36) for _ in things]
 
 
-def draw_view(dice: Dice, placed: tuple[Placed, ...], noise: int, size: tuple[int, int]) -> View:
-    """Draw what stands behind things, and the light."""
+def _view(dice: Dice, placed: tuple[Placed, ...], noise: int, size: tuple[int, int]) -> View:
     grey = dice.between(70, 175)
     near, far = (
         tuple(int(grey + shift + dice.between(-20, 20)) for _ in range(3))

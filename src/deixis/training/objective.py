@@ -24,11 +24,10 @@ from deixis.nn.losses import (
 from deixis.processing.batch import Batch, Mentions, Output, Truth, moved
 from deixis.processing.deixis import STRIDE, DeixisProcessor
 from deixis.processing.vocabulary import Vocabulary
-from deixis.scenes.catalogue import CATEGORIES, COLOURS, PART_NAMES, PATTERNS
+from deixis.scenes.catalogue import CATEGORIES, COLOURS, PATTERNS
 from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.knowing.mentioning import FITS, mentions
 from deixis.scenes.knowing.motion import MOTIONS, motion_holds
-from deixis.scenes.lending import OWNERS
 from deixis.scenes.questions import Scene
 from deixis.structures.placement import Placement
 
@@ -83,12 +82,9 @@ class DenseObjective:
     def __call__(self, model: Any, batch: DenseBatch) -> dict[str, Tensor]:
         _, maps = model.vision.dense(batch.pixels)
         object_cells = F.avg_pool2d((batch.looks > 0).float()[:, None], STRIDE)[:, 0]
-        words = batch.words
-        part = _balanced(maps.logits["part"], words["part"], words["category"])
-        logits = {**maps.logits, "part": part}
         parts = {
-            kind: _soft_cross_entropy(logits[kind], ids, object_cells)
-            for kind, ids in words.items()
+            kind: _soft_cross_entropy(maps.logits[kind], ids, object_cells)
+            for kind, ids in batch.words.items()
         }
         parts["offset"] = _offset_loss(maps, batch)
         parts["identity"] = _identity_loss(maps, batch)
@@ -162,10 +158,6 @@ OBJECTIVES: dict[str, Any] = {"dense": DenseObjective, "answer": AnswerObjective
 
 _CATEGORY = {category.name: index for index, category in enumerate(CATEGORIES)}
 _COLOUR = {name: index for index, name in enumerate(COLOURS)}
-_UNSEEN = np.array(  # (1 + categories, parts): told of a part that does not show on a category
-    [[-1e4 if category and part in OWNERS else 0.0 for part in PART_NAMES]
-     for category in (None, *_CATEGORY)], np.float32,
-)
 
 
 def dense_batch(scenes: Sequence[Scene], kinds: Iterable[str]) -> DenseBatch:
@@ -222,30 +214,6 @@ def _some(frames: list[Any]) -> list[Any]:
     if len(frames) <= 4:
         return frames
     return [frames[i] for i in np.linspace(0, len(frames) - 1, FRAMES_PER_CLIP).astype(int)]
-
-
-def _balanced(logits: Tensor, ids: Tensor, categories: Tensor) -> Tensor:
-    """Return log-probabilities of parts (F, 1 + parts, h, w) as they are taught: how often parts
-    show on a category is told, so that nobody must learn it (arXiv:2007.07314).
-
-    What the cells say is then how a part looks, on whatever it is. A part that comes and goes, but
-    nowhere in these pictures on a category, is no wrong answer there either.
-    """
-    parts = logits.shape[1] - 1
-    pairs = categories.long() * (1 + parts) + ids.long()
-    counts = torch.bincount(pairs.flatten(), minlength=_UNSEEN.shape[0] * (1 + parts))
-    shown = counts.unflatten(0, (-1, 1 + parts))[:, 1:].float()
-    often = (shown / shown.sum(1, keepdim=True).clamp(min=1)).log()
-    unseen = torch.from_numpy(_UNSEEN).to(logits.device)
-    often = torch.where(shown > 0, often, unseen)
-    corners = [categories[:, y::STRIDE, x::STRIDE] for y in range(STRIDE) for x in range(STRIDE)]
-    here = torch.stack(corners).amax(0)
-    alone = torch.stack([(corner == here) | (corner == 0) for corner in corners]).all(0)
-    told = often[(here * alone).long()].permute(0, 3, 1, 2)  # (F, parts, h, w)
-    among = (logits[:, 1:].float() + told).log_softmax(1)
-    thing = torch.stack([logits[:, 0].float(), logits[:, 1:].float().logsumexp(1)], 1)
-    thing = thing.log_softmax(1)
-    return torch.cat([thing[:, :1], thing[:, 1:] + among], 1)
 
 
 def _soft_cross_entropy(logits: Tensor, ids: Tensor, object_cells: Tensor) -> Tensor:

@@ -10,9 +10,6 @@ from deixis.data.mixture import Draw
 from deixis.models.configs.deixis_config import DeixisConfig
 from deixis.models.deixis import PRESETS, DeixisModel
 from deixis.models.released import open_model
-from deixis.scenes.doubling import doubled
-from deixis.scenes.drawing.dice import Dice
-from deixis.scenes.lending import lent_scene
 from deixis.scenes.questions import TASKS, Scene, make_scene
 from deixis.scenes.wear import worn_scene
 from deixis.scenes.world import WorldKey
@@ -43,15 +40,10 @@ def deixis_workshop() -> Workshop:
 
 
 def scene_of(draw: Draw) -> Scene:
-    """Draw the image set and the questions of a mixture's draw, with lent parts, with
-    look-alikes, worn, or as drawn."""
+    """Draw the image set and the questions of a mixture's draw, worn or as drawn."""
     key = WorldKey(split=draw.split, task=draw.task, seed=draw.seed, index=draw.index)
     scene = make_scene(key, questions=draw.questions, draw=draw.salt, kinds=dict(draw.kinds))
     random = np.random.default_rng((draw.seed, draw.index, draw.salt))
-    if draw.lent and random.random() < draw.lent:
-        scene = lent_scene(scene, random)
-    if draw.doubled and random.random() < draw.doubled:
-        scene = doubled(scene, Dice(int(random.integers(2**63))))
     return worn_scene(scene, random) if random.random() < draw.worn else scene
 
 

@@ -229,6 +229,9 @@ BAD = [
     ({"vision_config": {"model_type": "convnxt"}}, r'vision_config: .* model_type "convnxt"'),
     ({"text_config": {"model_type": "lama"}}, r'text_config: .* got model_type "lama"'),
     ({"words": {"category": ["mug"], "colour": ["red"]}}, r"words: .* got no part"),
+    ({"openness": -1}, r"openness: expected a number from 0 on, got -1"),
+    ({"unusual_parts": {"mug": ["beek"]}}, r'unusual_parts: .* kind part, got "beek"'),
+    ({"unusual_parts": {"mugg": ["leg"]}}, r'unusual_parts: .* kind category, got "mugg"'),
     ({"text_config": {"hidden_size": 30, "num_attention_heads": 4}}, r"text_config: .*\(30\)"),
     ({"text_config": {"model_type": "gpt2", "n_embd": 15, "n_head": 3}}, r"hidden_size: .* got 15"),
     ({"text_config": {"hidden_size": "wide"}}, r'text_config: .* got model_type "llama"'),
@@ -244,3 +247,26 @@ BAD = [
 def test_a_config_that_makes_no_model_is_refused_in_one_sentence(values, words):
     with pytest.raises(ConfigError, match=words):
         DeixisConfig(**values)
+
+
+def test_openness_raises_unusual_parts_on_their_category_and_trains_nothing(make_tiny, asked):
+    """What is taught to the dense heads is what they say themselves."""
+    closed, processor = make_tiny()
+    model, _ = make_tiny(openness=3.0, unusual_parts={"mug": ["beak", "sail"]})
+    model.load_state_dict(closed.state_dict())
+    pixels = processor.encode(asked).pixels
+    parts, categories = model.config.words["part"], model.config.words["category"]
+    unusual = [parts.index("beak"), parts.index("sail")]
+    with torch.inference_mode():
+        before, after = (one.vision.dense(pixels)[1] for one in (closed, model))
+        for kind, logits in before.logits.items():
+            assert torch.equal(logits, after.logits[kind])
+        said, opened = (one.vision.look(pixels).words for one in (closed, model))
+        was, now = said[:, -len(parts) :], opened[:, -len(parts) :]
+        mug = before.logits["category"].softmax(1)[:, 1 + categories.index("mug")]
+        logits = before.logits["part"].clone()
+        for part in unusual:
+            logits[:, 1 + part] += 3.0 * mug
+    torch.testing.assert_close(now, logits.softmax(1)[:, 1:], rtol=1e-4, atol=1e-6)
+    assert (now[:, unusual] > was[:, unusual]).all()
+    assert torch.equal(said[:, : -len(parts)], opened[:, : -len(parts)])

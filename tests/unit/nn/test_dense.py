@@ -42,3 +42,13 @@ def test_every_weight_learns(heads):
     loss = sum(p.square().sum() for p in maps.logits.values())
     (loss + maps.offset.square().sum() + maps.identity[:, 0].sum()).backward()
     assert all(p.grad is not None and p.grad.any() for p in heads.parameters())
+
+
+def test_parts_are_raised_as_far_as_a_cell_is_of_a_category():
+    torch.manual_seed(0)
+    maps = DenseHeads(6, {"category": 2, "part": 3}, 4)(torch.randn(1, 6, 3, 5))
+    gains = torch.zeros(1 + 2, 1 + 3)
+    gains[2, 3] = 5.0
+    raised = maps.opened(gains).logits["part"] - maps.logits["part"]
+    assert not raised[:, :3].any()
+    torch.testing.assert_close(raised[:, 3], 5 * maps.probabilities("category")[:, 1])

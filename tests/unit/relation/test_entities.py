@@ -13,7 +13,7 @@ def unit(*angles: float) -> np.ndarray:
     return np.stack([np.cos(np.radians(angles)), np.sin(np.radians(angles))], -1)
 
 
-def cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def cosine(one: np.ndarray, other: np.ndarray, _: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)
     return one @ other.T / np.maximum(lengths, 1e-9)
 
@@ -131,3 +131,16 @@ def test_the_order_of_proposals_in_a_frame_changes_only_their_numbers(order):
     shuffled = [frame[i] for i in order]
     first, second = linked([frame, shuffled])
     assert [second[order.index(i)] for i in range(3)] == first
+
+
+def test_whether_a_lacking_part_counts_depends_on_whether_the_clip_is_the_same():
+    asked = []
+
+    def alike(one: np.ndarray, other: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        asked.append(whole.tolist())
+        return cosine(one, other, whole)
+
+    looks = np.stack([unit(0, 90)] * 4)
+    centre, valid = np.full((4, 2, 2), 0.5), np.ones((4, 2), dtype=bool)
+    link(looks, centre, valid, np.array([0, 0, 1, 2]), np.array([1, 1, 0, 0]) > 0, RULE, alike)
+    assert asked == [[], [False, False], [True, True], [True, True]]

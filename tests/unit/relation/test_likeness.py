@@ -1,9 +1,10 @@
-"""Sightings are alike by their words, and by the colours of the parts that both show."""
+"""Sightings are alike by their words, by the colours of the parts that both show, and by having
+the same parts."""
 
 import numpy as np
 import pytest
 
-from deixis.relation.likeness import LEAST_SHARE, Likeness
+from deixis.relation.likeness import CLEAR_SHARE, LACKING, LEAST_SHARE, TRACE, Likeness
 
 WORDS = {
     "category": ["mug", "kite"],
@@ -42,9 +43,27 @@ def test_one_part_of_another_colour_is_enough_however_small_it_is():
     assert alike(sighting(parts=((0.9, 0), (0.1, 0))), accent) == pytest.approx(0)
 
 
-def test_a_part_that_one_of_them_hides_tells_nothing():
-    hidden = sighting(parts=((0.99, 0), (LEAST_SHARE / 2, 2)))
+def test_the_colour_of_a_part_that_one_of_them_nearly_hides_tells_nothing():
+    hidden = sighting(parts=((0.985, 0), (LEAST_SHARE * 0.75, 2)))
     assert alike(sighting(), hidden) == pytest.approx(1)
+
+
+def test_a_part_that_shows_clearly_on_one_alone_speaks_against_them():
+    without = sighting(parts=((1, 0), (0, 0)))
+    assert alike(sighting(), without) == pytest.approx(LACKING)
+    little = sighting(parts=((0.97, 0), (CLEAR_SHARE / 2, 0)))  # as little as an error of reading
+    assert alike(little, without) == pytest.approx(1)
+    traces = [TRACE * share for share in (0, 0.5, 1, 1.5)]
+    found = [alike(sighting(), sighting(parts=((1 - t, 0), (t, 0)))) for t in traces]
+    assert found == sorted(found)
+    assert found[1] == pytest.approx(LACKING)
+    assert found[-1] == pytest.approx(1)
+
+
+def test_in_a_clip_a_part_may_hide():
+    one, without = sighting(), np.concatenate([sighting(parts=((1, 0), (0, 0)))] * 2)
+    found = LIKENESS(one, without, np.array([True, False]))
+    assert found[0].tolist() == pytest.approx([LACKING, 1])
 
 
 def test_many_are_compared_with_many_and_none_with_none():

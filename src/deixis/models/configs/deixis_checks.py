@@ -62,6 +62,8 @@ def check_config(config: Any) -> None:
     share = config.presence_threshold
     fits = isinstance(share, float | int) and 0 <= share <= 1
     _expect(fits, "presence_threshold", "a number from 0 to 1", config)
+    fits = isinstance(config.openness, float | int) and config.openness >= 0
+    _expect(fits, "openness", "a number from 0 on", config)
     sides = config.canvas
     fits = len(sides) == 2 and all(_is_count(s) and s >= LEAST_CANVAS for s in sides)
     fits = fits and not any(side % 2 for side in sides)
@@ -118,6 +120,14 @@ def _check_vision(config: Any) -> None:
         raise ConfigError(
             f"words: expected at least one {', '.join(NEEDED_WORDS)}, got no {missing[0]}."
         )
+    for category, parts in config.unusual_parts.items():
+        for kind, names in (("category", [category]), ("part", parts)):
+            strange = [name for name in names if name not in config.words[kind]]
+            if strange:
+                raise ConfigError(
+                    f'unusual_parts: expected words of the kind {kind}, got "{strange[0]}". '
+                    "Use names that stand under words."
+                )
     if config.borrowed:
         _check_keys("neck_config", config.neck_config, NECK_KEYS)
         for name in NECK_KEYS:

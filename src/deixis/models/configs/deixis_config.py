@@ -31,6 +31,15 @@ def scene_words() -> dict[str, list[str]]:
     }
 
 
+def scene_unusual_parts() -> dict[str, list[str]]:
+    """Return the parts that our scenes do not draw on a category, but at times on others."""
+    loose = {part for category in CATEGORIES for part in category.at_times}
+    return {
+        category.name: sorted(loose - {*category.parts, *category.at_times})
+        for category in CATEGORIES
+    }
+
+
 def in_order(words: dict[str, list[str]]) -> dict[str, list[str]]:
     """Return the kinds of words in the one order in which the heads have them, parts last.
 
@@ -70,6 +79,9 @@ class DeixisConfig(PreTrainedConfig):
         most_objects: proposals per frame; least_votes: cells that make one.
         likeness, likeness_nearby, reach: when two proposals are one thing.
         least_part: cells that make a part worth naming.
+        unusual_parts: category -> parts that training never shows on it, though they come and go
+            on others; openness: how much the logits of such a part gain on the category, so that
+            it is known by its look there, too.
         most_images, most_entities: rows of the tables of image numbers and of things.
         most_question, most_answer: tokens that are read and written at most.
         most_mask_rows: masks that one training step draws at most.
@@ -114,6 +126,8 @@ class DeixisConfig(PreTrainedConfig):
         likeness_nearby: float = 0.05,
         reach: float = 0.25,
         least_part: float = 4.0,
+        unusual_parts: dict[str, list[str]] | None = None,
+        openness: float = 0.0,
         most_images: int = 16,
         most_entities: int = 40,
         most_question: int = 400,
@@ -141,6 +155,7 @@ class DeixisConfig(PreTrainedConfig):
         self.most_objects, self.least_votes = most_objects, least_votes
         self.likeness, self.likeness_nearby, self.reach = likeness, likeness_nearby, reach
         self.least_part = least_part
+        self.unusual_parts, self.openness = unusual_parts or {}, openness
         self.most_images, self.most_entities = most_images, most_entities
         self.most_question, self.most_answer = most_question, most_answer
         self.most_mask_rows = most_mask_rows
@@ -240,6 +255,9 @@ def deixis_shipped() -> DeixisConfig:
         vision_config=dict(SHIPPED_VISION),
         text_config=LlamaConfig(**_llama(1500, 256, 768, 4, 4)),
         finest_width=16,
+        likeness=0.45,
+        unusual_parts=scene_unusual_parts(),
+        openness=4.0,
     )
 
 

@@ -83,6 +83,8 @@ class DeixisVision(nn.Module):
         features, maps = self.dense(pixels)
         fine, coarse = features[0].float(), features[-1].float()
         with exactly(pixels.device):  # pooling is measuring
+            if self.config.openness:
+                maps = maps.opened(_gains(self.config))
             words = {kind: maps.probabilities(kind) for kind in self.config.words}
             with torch.no_grad():
                 proposals = propose(
@@ -135,6 +137,15 @@ class DeixisVision(nn.Module):
             "looks": torch.cat([F.normalize(identity, dim=-1), *compared, pairs], 2),
             "part_moments": part_moments(proposals, words["part"]),
         }
+
+
+def _gains(config: DeixisConfig) -> Tensor:
+    """Return (1 + categories, 1 + parts): what parts gain where they were never seen."""
+    categories, parts = config.words["category"], config.words["part"]
+    gains = torch.zeros(1 + len(categories), 1 + len(parts))
+    for category, unusual in config.unusual_parts.items():
+        gains[1 + categories.index(category), [1 + parts.index(part) for part in unusual]] = 1.0
+    return gains * config.openness
 
 
 def drawing(config: DeixisConfig) -> tuple[CodebookFusion, PyramidDecoder]:

@@ -108,7 +108,7 @@ def visible_areas(placed: Sequence[Placed], height: int, width: int) -> np.ndarr
 
 def visible_share(item: Placed, visible: float) -> float:
     """Return the share of a thing that ``visible`` pixels are."""
-    return visible / (shape_of(item.thing).area * item.size**2)
+    return visible / (shape_of(item.thing.category, item.thing.parts).area * item.size**2)
 
 
 def _clarity(placed: Sequence[Placed], height: int, width: int) -> float:
@@ -119,7 +119,7 @@ def _clarity(placed: Sequence[Placed], height: int, width: int) -> float:
         score = min(score, visible_share(item, float(areas.sum())) / LEAST_SHARE)
         seen: dict[str, float] = {}
         for layer, area in zip(
-            shape_of(item.thing).layers, areas, strict=False
+            shape_of(item.thing.category, item.thing.parts).layers, areas, strict=False
         ):
             seen[layer.part] = seen.get(layer.part, 0.0) + float(area)
         score = min(score, min(seen.values()) / least_part)

@@ -153,7 +153,7 @@ def _frame(courses: Sequence[_Course], f: int, height: int, width: int) -> tuple
     for course in courses:
         dx, dy = course.offsets[f]
         item = replace(course.start, x=course.start.x + dx, y=course.start.y + dy)
-        reach = item.size * shape_of(item.thing).reach
+        reach = item.size * shape_of(item.thing.category, item.thing.parts).reach
         if -reach < item.x < width + reach and -reach < item.y < height + reach:
             shown.append(item)
     return tuple(shown)

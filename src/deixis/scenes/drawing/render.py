@@ -92,7 +92,7 @@ def _tables(view: View) -> _Tables:
         thing = item.thing
         accent, accent_colour = thing.accent or ("", "")
         light = view.light * (0.93 + 0.14 * (view.noise >> thing.id % 40 & 63) / 63)
-        for code, layer in enumerate(shape_of(thing).layers, 8 * place + 8):
+        for code, layer in enumerate(shape_of(thing.category, thing.parts).layers, 8 * place + 8):
             own = layer.part != accent
             things[code] = thing.id
             parts[code] = _PLACE_OF_PART[layer.part]
@@ -110,7 +110,7 @@ def _patterned(view: View, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     for place, item in enumerate(view.placed):
         if item.thing.pattern == "plain":
             continue
-        reach = item.size * shape_of(item.thing).reach + 1
+        reach = item.size * shape_of(item.thing.category, item.thing.parts).reach + 1
         top, left = max(int(item.y - reach), 0), max(int(item.x - reach), 0)
         window = codes[
             top : max(int(item.y + reach) + 1, 0), left : max(int(item.x + reach) + 1, 0)

@@ -6,7 +6,7 @@ centred and scaled so that the longer side of a shape measures 1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from math import cos, pi, sin
 
 import numpy as np
@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from deixis.scenes.catalogue import BY_NAME
-from deixis.scenes.things import Lent, Placed, Thing
+from deixis.scenes.things import Placed
 
 Polygon = list[tuple[float, float]]
-Points = NDArray[np.float64]  # (N, 2), x and y
 
 OUTLINE = 64  # added to the code of a pixel on the outline of a polygon
 CODES = 64  # a code is 8 * (1 + place in the view) + layer; below 8 is background
 MOST_THINGS = 7
-MOST_LAYERS = 8  # of a thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,65 +268,17 @@ class Shape:
     """A category ready to paint: all vertices (N, 2), and where each polygon of which layer is."""
 
     layers: tuple[Layer, ...]
-    vertices: Points
+    vertices: NDArray[np.float64]
     pieces: tuple[tuple[int, int, int], ...]  # layer, first vertex, last vertex + 1
     reach: float  # from the centre to the farthest vertex
     area: float  # of the silhouette, where the longer side is 1
 
 
-def shape_of(thing: Thing) -> Shape:
-    """Return the shape of a thing, centred, its longer side 1."""
-    if thing.lent:
-        return _with_lent(thing.category, thing.parts, thing.lent)
-    return _own_shape(thing.category, thing.parts)
-
-
-@lru_cache(maxsize=64)
-def _with_lent(category: str, parts: tuple[str, ...], lent: tuple[Lent, ...]) -> Shape:
-    """Return a shape with parts of others before and behind it; its area stays its own."""
-    own = _own_shape(category, parts)
-    layers = [
-        (layer, [own.vertices[start:stop] for at, start, stop in own.pieces if at == place])
-        for place, layer in enumerate(own.layers)
-    ]
-    for one in lent:
-        layer, polygons = _loose(one.owner, one.part)
-        turned = [polygon @ _turn(one.turn) + (one.x, one.y) for polygon in polygons]
-        layers.insert(0 if one.behind else len(layers), (layer, turned))
-    return _shape(layers, own.area)
-
-
-def _shape(layers: Sequence[tuple[Layer, Sequence[Points]]], area: float) -> Shape:
-    """Put layers and their polygons, in the order of painting, into one shape."""
-    pieces: list[tuple[int, int, int]] = []
-    count = 0
-    for place, (_, polygons) in enumerate(layers):
-        for polygon in polygons:
-            pieces.append((place, count, count + len(polygon)))
-            count += len(polygon)
-    vertices = np.concatenate([polygon for _, polygons in layers for polygon in polygons])
-    reach = float(np.hypot(*vertices.T).max())
-    return Shape(tuple(layer for layer, _ in layers), vertices, tuple(pieces), reach, area)
-
-
-def _turn(angle: float) -> Points:
-    return np.array([[cos(angle), sin(angle)], [-sin(angle), cos(angle)]])
-
-
 @cache
-def _loose(owner: str, part: str) -> tuple[Layer, list[Points]]:
-    """Return a part as large as on its owner, about its own middle."""
-    layer = next(layer for layer in SHAPES[owner] if layer.part == part)
-    low, high = _frame_of(owner)
-    polygons = [np.array(polygon) / (high - low).max() for polygon in layer.polygons]
-    corners = np.concatenate(polygons)
-    middle = (corners.min(0) + corners.max(0)) / 2
-    return layer, [polygon - middle for polygon in polygons]
-
-
-def _frame_of(category: str) -> tuple[Points, Points]:
-    """Return the upper left and lower right corner of what all of a category have."""
-    corners = np.array(
+def shape_of(category: str, parts: tuple[str, ...]) -> Shape:
+    """Return the shape of a category with these parts, centred, its longer side 1."""
+    layers = tuple(layer for layer in SHAPES[category] if layer.part in parts)
+    frame = np.array(
         [
             vertex
             for layer in SHAPES[category]
@@ -337,22 +287,20 @@ def _frame_of(category: str) -> tuple[Points, Points]:
             for vertex in polygon
         ]
     )
-    return corners.min(0), corners.max(0)
-
-
-@cache
-def _own_shape(category: str, parts: tuple[str, ...]) -> Shape:
-    low, high = _frame_of(category)
-    layers = [
-        (layer, [(np.array(p) - (low + high) / 2) / (high - low).max() for p in layer.polygons])
-        for layer in SHAPES[category]
-        if layer.part in parts
-    ]
+    low, high = frame.min(0), frame.max(0)
+    pieces: list[tuple[int, int, int]] = []
+    vertices: Polygon = []
+    for place, layer in enumerate(layers):
+        for polygon in layer.polygons:
+            pieces.append((place, len(vertices), len(vertices) + len(polygon)))
+            vertices.extend(polygon)
+    points = (np.array(vertices) - (low + high) / 2) / (high - low).max()
     canvas = Image.new("L", (400, 400))
-    for _, polygons in layers:
-        for points in polygons:
-            ImageDraw.Draw(canvas).polygon((points * 200 + 200).ravel().tolist(), fill=1)
-    return _shape(layers, float(np.asarray(canvas).sum()) / 200**2)
+    for _, start, stop in pieces:
+        ImageDraw.Draw(canvas).polygon((points[start:stop] * 200 + 200).ravel().tolist(), fill=1)
+    area = float(np.asarray(canvas).sum()) / 200**2
+    reach = float(np.hypot(*points.T).max())
+    return Shape(layers, points, tuple(pieces), reach, area)
 
 
 def paint(placed: Sequence[Placed], height: int, width: int) -> NDArray[np.uint8]:
@@ -361,8 +309,8 @@ def paint(placed: Sequence[Placed], height: int, width: int) -> NDArray[np.uint8
     canvas = Image.new("L", (width, height))
     draw = ImageDraw.Draw(canvas)
     for place, item in enumerate(placed):
-        shape = shape_of(item.thing)
-        turn = _turn(item.tilt)
+        shape = shape_of(item.thing.category, item.thing.parts)
+        turn = np.array([[cos(item.tilt), sin(item.tilt)], [-sin(item.tilt), cos(item.tilt)]])
         if item.mirrored:
             turn = np.array([[-1.0], [1.0]]) * turn
         points = shape.vertices @ (turn * item.size) + (item.x, item.y)

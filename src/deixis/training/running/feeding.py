@@ -129,8 +129,6 @@ def make_mixture(stage: Stage, seed: int) -> Mixture:
             pool=source.pool,
             kinds=tuple(sorted(source.kinds.items())),
             worn=stage.worn,
-            lent=stage.lent,
-            doubled=stage.doubled,
         )
         for source in stage.data
     ]

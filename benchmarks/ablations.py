@@ -72,8 +72,11 @@ def figures(name: str, overrides: list[str], seed: int, steps: int, count: int) 
 
 def draw(results: dict[str, dict[str, dict[str, float]]]) -> None:
     """Draw every figure of every variant: seeds as points, their mean as a bar."""
-    from matplotlib import pyplot
-
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        print(f'The figures are in {RESULT}. For the picture: pip install "deixis[report]".')
+        return
     names = list(results)
     measures = [f"{task} {name}" for task, names in MEASURED.items() for name in names]
     figure, axes = pyplot.subplots(

@@ -15,6 +15,7 @@ import json
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
@@ -24,9 +25,8 @@ import yaml
 
 from deixis import load
 from deixis.evaluation.running.evaluator import evaluate
-from deixis.models.released import open_model
 from deixis.training.calibration import set_threshold
-from deixis.training.recipes import deixis_workshop
+from deixis.training.recipes import deixis_workshop, finish
 from deixis.training.running.trainer import train
 
 ROOT = Path(__file__).parents[1]
@@ -45,16 +45,8 @@ MEASURED = {
 def trained(name: str, overrides: list[str], seed: int, steps: int) -> Path:
     """Train a variant where that was not done yet; return the folder of its last model."""
     words = [f"name={name}-{seed}", f"seed={seed}", f"stages.speak.steps={steps}", *overrides]
-    workshop = replace(deixis_workshop(), finish=with_threshold)
+    workshop = replace(deixis_workshop(), finish=partial(finish, measure=set_threshold))
     return train([RUNS / "base.yaml"], words, OUT, workshop=workshop) / "last"
-
-
-def with_threshold(folder: Path, new: Path) -> dict[str, float]:
-    """Write a trained model anew with the threshold that suits it best."""
-    opened = open_model(folder)
-    found = set_threshold(opened.model, opened.processor)
-    opened.model.save_pretrained(new)
-    return found
 
 
 def figures(name: str, overrides: list[str], seed: int, steps: int, count: int) -> dict[str, float]:

@@ -3,7 +3,7 @@
 Shapes: S images, h w cells, E identity width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -35,12 +35,11 @@ class DenseMaps:
         """Return (S, h, w): how likely that a cell belongs to any object."""
         return 1 - self.logits[kind].float().softmax(1)[:, 0]
 
-
-    def opened(self, gains: Tensor) -> "DenseMaps":
+    def opened(self, gains: Sequence[Sequence[float]]) -> "DenseMaps":
         """Return the maps with the logits of parts raised by (1 + categories, 1 + parts), as far
         as a cell is of a category (arXiv:2007.07314, after training)."""
         category = self.logits["category"].float().softmax(1)
-        raised = torch.einsum("schw,cp->sphw", category, gains.to(category))
+        raised = torch.einsum("schw,cp->sphw", category, category.new_tensor(gains))
         return replace(self, logits={**self.logits, "part": self.logits["part"].float() + raised})
 
 

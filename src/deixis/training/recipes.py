@@ -1,7 +1,8 @@
 """What Deixis' own runs are made of: its presets, objectives and scenes, and the words they use."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,10 +60,12 @@ def build_model(run: TrainRun, folder: Path) -> tuple[DeixisModel, Processor]:
     return begin(run, folder / "last", "deixis", PRESETS, texts)
 
 
-def finish(folder: Path, new: Path) -> dict[str, float]:
-    """Calibrate the model of a folder and write it into ``new``."""
+def finish(
+    folder: Path, new: Path, measure: Callable[[Any, Any], dict[str, float]] = calibrate
+) -> dict[str, float]:
+    """Calibrate the model of a folder, or ``measure`` less of it, and write it into ``new``."""
     opened = open_model(folder)
-    found = calibrate(opened.model, opened.processor)
+    found = measure(opened.model, opened.processor)
     opened.model.save_pretrained(new)
     return found
 

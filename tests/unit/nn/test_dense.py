@@ -49,6 +49,6 @@ def test_parts_are_raised_as_far_as_a_cell_is_of_a_category():
     maps = DenseHeads(6, {"category": 2, "part": 3}, 4)(torch.randn(1, 6, 3, 5))
     gains = torch.zeros(1 + 2, 1 + 3)
     gains[2, 3] = 5.0
-    raised = maps.opened(gains).logits["part"] - maps.logits["part"]
+    raised = maps.opened(gains.tolist()).logits["part"] - maps.logits["part"]
     assert not raised[:, :3].any()
     torch.testing.assert_close(raised[:, 3], 5 * maps.probabilities("category")[:, 1])

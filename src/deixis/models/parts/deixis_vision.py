@@ -66,6 +66,7 @@ class DeixisVision(nn.Module):
             self.backbone = BorrowedPyramid(config.vision_config, config.neck_config)
         else:
             self.backbone = ConvPyramid(**config.vision_config)
+        self.gains = _gains(config)
         self.heads = DenseHeads(config.fine_width, words, config.identity_width)
         self.finest: FinestFeatures | None = None
         if config.mask_stride == 1:
@@ -84,7 +85,7 @@ class DeixisVision(nn.Module):
         fine, coarse = features[0].float(), features[-1].float()
         with exactly(pixels.device):  # pooling is measuring
             if self.config.openness:
-                maps = maps.opened(_gains(self.config))
+                maps = maps.opened(self.gains)
             words = {kind: maps.probabilities(kind) for kind in self.config.words}
             with torch.no_grad():
                 proposals = propose(
@@ -139,13 +140,11 @@ class DeixisVision(nn.Module):
         }
 
 
-def _gains(config: DeixisConfig) -> Tensor:
-    """Return (1 + categories, 1 + parts): what parts gain where they were never seen."""
-    categories, parts = config.words["category"], config.words["part"]
-    gains = torch.zeros(1 + len(categories), 1 + len(parts))
-    for category, unusual in config.unusual_parts.items():
-        gains[1 + categories.index(category), [1 + parts.index(part) for part in unusual]] = 1.0
-    return gains * config.openness
+def _gains(config: DeixisConfig) -> list[list[float]]:
+    """Return 1 + categories rows of 1 + parts: what parts gain where they were never seen."""
+    unusual = [[], *(config.unusual_parts.get(name, []) for name in config.words["category"])]
+    parts = ["", *config.words["part"]]
+    return [[config.openness * (part in row) for part in parts] for row in unusual]
 
 
 def drawing(config: DeixisConfig) -> tuple[CodebookFusion, PyramidDecoder]:

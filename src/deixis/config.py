@@ -38,7 +38,8 @@ class Source(Strict):
 
 
 class Optimizer(Strict):
-    """AdamW and the course of its rate, as a share of ``lr``."""
+    """AdamW and the course of its rate, as a share of ``lr``; Muon (torch.optim) for the matrices
+    of these names, with steps as large as AdamW's."""
 
     lr: float = Field(default=1e-3, gt=0)
     betas: tuple[float, float] = (0.9, 0.98)
@@ -50,6 +51,7 @@ class Optimizer(Strict):
     )  # share of the steps; constant_then_linear only
     floor: float = Field(default=0.02, ge=0, le=1)  # share of ``lr`` at the last step
     clip: float | None = Field(default=1.0, gt=0)  # largest norm of all gradients; None: no limit
+    muon: tuple[str, ...] = ()  # patterns of names
 
 
 class Trained(Strict):

@@ -3,17 +3,22 @@
 What the rows of a group share at their beginning is read once; the rest of each row follows it,
 seeing what is shared and its own, as if it stood alone.
 
-Shapes: B rows, T columns, D language width, G groups, P columns of a packed row.
+Shapes: B rows, T columns, D language width, G groups, P columns that some group shares, S that a
+row has for itself.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from deixis.nn.attention import sight_mask
+
+PARTS = 4  # in which rows are read, by their length: the shortest are not padded to the longest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,49 +74,72 @@ def read_layers(
     """
     if not len(embedded):
         return [embedded for _ in layers]
-    own, place, segment = _packing(held, sharing)
-    group = sharing.group[:, None].expand_as(place)
-    width, groups = int(place[own].max()) + 1, int(sharing.group.max()) + 1
-    to = (group[own], place[own])
-    kind = place.new_full((groups, width), -1).index_put(to, segment[own])
+    group, common = sharing.group, sharing.common
+    first, column = _first_rows(group), torch.arange(embedded.shape[1], device=held.device)
+    width = int(common.max())
+    begun = DynamicCache(config=decoder.config)
+    sight = column[:width] <= column[:width, None]  # what lies behind a group's common is not used
+    shared = _states(
+        decoder, embedded[first, :width], sight.expand(len(first), -1, -1),
+        positions[first, :width], begun, layers,
+    )  # fmt: skip
+    lengths = held.sum(1) - common
+    most = int(lengths.max())
+    own = [one.new_zeros(len(embedded), most, one.shape[2]) for one in shared]
+    for rows in _alike_long(lengths):
+        size = int(lengths[rows].max())
+        place = (common[rows, None] + column[:size]).clamp(max=len(column) - 1)  # (b, S)
+        before = (column[:width] < common[rows, None])[:, None].expand(-1, size, -1)
+        after = (column[:size] <= column[:size, None]).expand(len(rows), -1, -1)
+        sight = torch.cat([before, after], 2)  # (b, S, P + S)
+        at = (rows[:, None], place)
+        cache = _taken(begun, group[rows])
+        rest = _states(decoder, embedded[at], sight, positions[at], cache, layers)
+        own = [
+            whole.index_put((rows,), F.pad(some, (0, 0, 0, most - size)).to(whole.dtype))
+            for whole, some in zip(own, rest, strict=True)
+        ]
+    past = column >= common[:, None]
+    place = torch.where(past, column - common[:, None] + width, column)
+    place = place.clamp(max=width + most - 1)[..., None]  # (B, T, 1)
+    both = [torch.cat([one[group], rest], 1) for one, rest in zip(shared, own, strict=True)]
+    return [
+        one.gather(1, place.expand(-1, -1, one.shape[2])).masked_fill(~held[..., None], 0.0)
+        for one in both
+    ]
+
+
+def _alike_long(lengths: Tensor) -> list[Tensor]:
+    """Deal rows (B,) that have any columns to read into parts of about one length."""
+    order = lengths.argsort()[(lengths == 0).sum() :]
+    return [part for part in order.tensor_split(PARTS) if len(part)]
+
+
+def _taken(cache: DynamicCache, rows: Tensor) -> DynamicCache:
+    """Return a cache that begins with some rows of another, any number of times."""
+    taken = DynamicCache()
+    for number, layer in enumerate(cache.layers):
+        assert isinstance(layer, DynamicLayer)
+        assert layer.keys is not None
+        assert layer.values is not None
+        taken.update(layer.keys[rows], layer.values[rows], number)
+    return taken
+
+
+def _states(
+    decoder: PreTrainedModel, embedded: Tensor, sight: Tensor, positions: Tensor, cache: Cache,
+    layers: Sequence[int],
+) -> list[Tensor]:  # fmt: skip
+    """Read columns (B, S, D) on from a cache, seeing (B, S, all columns) of it and themselves."""
     read = decoder(
-        inputs_embeds=embedded.new_zeros(groups, width, embedded.shape[2]).index_put(
-            to, embedded[own]
-        ),
-        attention_mask=sight_mask(_sight(kind)[:, None], decoder, embedded.dtype),
-        position_ids=positions.new_zeros(groups, width).index_put(to, positions[own]),
-        use_cache=False,
+        inputs_embeds=embedded,
+        attention_mask=sight_mask(sight[:, None], decoder, embedded.dtype),
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
         output_hidden_states=set(layers) != {-1},  # which would keep all of them
     )
-    states = [read.last_hidden_state if i == -1 else read.hidden_states[i] for i in layers]
-    index = place.clamp(max=width - 1)  # (B, T)
-    return [one[group, index].masked_fill(~held[..., None], 0.0) for one in states]
-
-
-def _packing(held: Tensor, sharing: Sharing) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which columns (B, T) are read, where in the packed row of their group each one's
-    state is, and to what it belongs: 0 for what is shared, else the number of the row."""
-    rows, columns = held.shape
-    column = torch.arange(columns, device=held.device).expand_as(held)
-    shared = column < sharing.common[:, None]
-    leads = _first_rows(sharing.group)[sharing.group] == torch.arange(rows, device=held.device)
-    own = held & (~shared | leads[:, None])
-    count = own.sum(1)
-    same = sharing.group[:, None] == sharing.group  # (B, B)
-    before = (same.tril(-1).long() * count).sum(1)  # columns of the group's rows before this one
-    place = torch.where(shared, column, before[:, None] + own.long().cumsum(1) - 1)
-    segment = torch.where(shared, 0, 1 + torch.arange(rows, device=held.device)[:, None])
-    return own, place, segment
-
-
-def _sight(kind: Tensor) -> Tensor:
-    """Return (G, P, P): what each column sees; what holds nothing sees itself alone."""
-    column = torch.arange(kind.shape[1], device=kind.device)
-    before = column <= column[:, None]
-    alike = kind[:, None, :] == kind[:, :, None]
-    shared = (kind == 0)[:, None, :] & (kind >= 0)[:, :, None]
-    alone = column == column[:, None]
-    return (before & (alike | shared) & (kind >= 0)[:, None, :]) | alone
+    return [read.last_hidden_state if i == -1 else read.hidden_states[i] for i in layers]
 
 
 def _first_rows(group: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ with images spliced in, D language width, M targets, C decoder width, h w cells 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -138,15 +138,17 @@ class PixelLM(PreTrainedModel):
         queries = self.queries(group_states(hidden, laid, batch.slots))  # codebook: (M, L, C)
         masks = self.point(queries, look, batch.image_of_target)  # pixel decoder: (M, h, w)
         states, labels = self.labelled(hidden, laid, batch)
-        index = torch.arange(len(masks), device=masks.device)
+        output = self.drawn(masks, batch.image_of_target)
+        return replace(output, text_logits=self.speak(states), extra=labels)
+
+    def drawn(self, masks: Tensor, image_index: Tensor) -> Output:
+        """Return an output of masks (M, h, w) on their images (M,), without words."""
         return Output(
             mask_logits=masks,
-            target=index,
-            frame=batch.image_of_target,
+            target=torch.arange(len(masks), device=masks.device),
+            frame=image_index,
             presence=torch.ones(len(masks), 1, device=masks.device),
             score=torch.ones(len(masks), device=masks.device),
-            text_logits=self.speak(states),
-            extra=labels,
         )
 
     # -- stations ---------------------------------------------------------------------------------

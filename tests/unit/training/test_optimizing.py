@@ -1,10 +1,12 @@
 """Which weights learn, which decay, and what the rate is at every step."""
 
 import pytest
+import torch
 from torch import nn
 from toy import ToyConfig, ToyModel
 
 from deixis.config import Optimizer, Trained
+from deixis.errors import ConfigError
 from deixis.training.running.optimizing import freeze, frozen_modules, make_optimizer, share_of_rate
 
 
@@ -83,3 +85,56 @@ def test_a_factor_scales_the_rate_of_its_group():
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rates[id(model.head.weight)] == 0.5
     assert rates[id(model.body[0].weight)] == pytest.approx(0.05)
+
+
+def learn(model, optimizer, steps, seed):
+    torch.manual_seed(seed)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        ways = [torch.randn(weight.shape) for weight in model.parameters()]
+        sum((w * way).sum() for w, way in zip(model.parameters(), ways, strict=True)).backward()
+        optimizer.step()
+
+
+def test_muon_moves_the_matrices_that_it_is_wanted_for_and_adamw_the_rest():
+    model = ToyModel(ToyConfig())
+    factors = freeze(model, [Trained(name="body.0.*", lr_factor=0.5), Trained(name="*")])
+    settings = Optimizer(lr=0.01, weight_decay=0.0, muon=("body.*",))
+    before = {name: one.detach().clone() for name, one in model.named_parameters()}
+    optimizer = make_optimizer(model, settings, factors)
+    learn(model, optimizer, 1, seed=0)
+    moved = {name: one.detach() - before[name] for name, one in model.named_parameters()}
+    for name, change in moved.items():
+        rate = 0.01 * factors[name]
+        if change.ndim == 2 and name.startswith("body."):
+            turned = torch.linalg.svdvals(change) / (0.2 * max(change.shape) ** 0.5 * rate)
+            assert turned.min() > 0.6  # all directions alike
+            assert turned.max() < 1.3
+        else:
+            torch.testing.assert_close(change.abs(), torch.full_like(change, rate))
+
+
+def test_a_training_with_muon_goes_on_from_its_checkpoint():
+    settings, models = Optimizer(lr=0.01, muon=("body.*",)), []
+    for interrupted in (False, True):
+        torch.manual_seed(3)
+        model = ToyModel(ToyConfig())
+        optimizer = make_optimizer(model, settings, freeze(model, []))
+        learn(model, optimizer, 3, seed=1)
+        if interrupted:
+            held = optimizer.state_dict()
+            optimizer = make_optimizer(model, settings, freeze(model, []))
+            optimizer.load_state_dict(held)
+        for group in optimizer.param_groups:  # as a schedule does
+            group["lr"] *= 0.5
+        learn(model, optimizer, 2, seed=2)
+        models.append(model)
+    for ours, theirs in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_muon_for_no_matrix_that_learns_is_refused():
+    model = ToyModel(ToyConfig())
+    factors = freeze(model, [Trained(name="head.*")])
+    with pytest.raises(ConfigError, match=r"optimizer\.muon: .*body.*called like head\.weight"):
+        make_optimizer(model, Optimizer(muon=("body.*",)), factors)

@@ -1,5 +1,6 @@
 """Stage 0 of PixelLM's language: what image tokens show and groups stand for is told directly."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
@@ -9,8 +10,14 @@ from deixis.models.configs.deixis_config import scene_words
 from deixis.processing.batches.pixellm_batch import IGNORED, IMAGE
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.pixellm.pixellm_grounding import GroundingObjective
+from deixis.training.pixellm.pixellm_drawing import DrawingObjective
+from deixis.training.pixellm.pixellm_grounding import (
+    DRAWN,
+    GroundingObjective,
+    JoiningObjective,
+)
 from deixis.training.pixellm.pixellm_seeking import HEADS, seek_alike
+from deixis.training.pixellm.pixellm_stages import AnswerObjective
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +29,13 @@ def scenes():
 def test_an_image_token_is_told_exactly_the_words_that_its_pixels_show(make_pixellm, scenes):
     processor = make_pixellm()[1]
     batch = GroundingObjective(processor).collate(scenes[:1])
+    drawn = DrawingObjective(processor).collate(scenes[:1])
+    for name in ("boxes", "shown"):
+        assert torch.equal(getattr(batch.tellable, name), getattr(drawn.patches.tellable, name))
+    for kind, share in batch.tellable.shares.items():
+        assert torch.equal(share, drawn.patches.tellable.shares[kind])
     rendering, placed = scenes[0].renderings[0], scenes[0].world.views[0].placed
-    shares = batch.shares["category"][0].mean(0)  # of the canvas
+    shares = batch.tellable.shares["category"][0].mean(0)  # of the canvas
     names = scene_words()["category"]
     for name in {one.thing.category for one in placed}:
         ids = [one.thing.id for one in placed if one.thing.category == name]
@@ -60,26 +72,30 @@ def test_tokens_and_groups_learn_what_they_are_told(make_pixellm, scenes):
     model, processor = make_pixellm()
     before = set(model.state_dict())
     objective = GroundingObjective(processor)
-    batch = objective.collate(scenes[:1])
+    batches = (objective.collate([scene]) for scene in scenes)
+    batch = next(batch for batch in batches if batch.touched.any())  # not asked by names
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     seen = []
-    for _ in range(12):
+    for _ in range(18):
         parts = objective(model.train(), batch)
         seen.append({name: part.item() for name, part in parts.items()})
         optimizer.zero_grad()
         sum(parts.values()).backward()
         optimizer.step()
     assert seen[0].keys() == {
-        *("text", "told", "placed", "named", "sought", "meant"),
+        *("text", "told", "found", "placed", "heard", "named", "noticed", "sought", "meant"),
     }
     assert all(weight.grad is None for weight in model.pyramid.parameters())  # nothing is drawn
-    assert seen[-1]["told"] < 0.8 * seen[0]["told"]
-    assert seen[-1]["meant"] < 0.8 * seen[0]["meant"]
-    assert seen[-1]["sought"] < 0.8 * seen[0]["sought"]
+    for name in ("told", "heard", "meant", "sought"):
+        assert seen[-1][name] < 0.8 * seen[0][name], name
+    for name in ("found", "noticed"):
+        assert seen[-1][name] < seen[0][name], name
     assert set(model.state_dict()) == before  # nothing that only training needs
 
 
-def test_heads_are_told_to_look_where_the_target_lies(make_pixellm, scenes):
+def test_heads_are_told_to_look_where_the_target_lies_and_before_at_what_is_touched(
+    make_pixellm, scenes
+):
     model, processor = make_pixellm()
     model.eval().language.config._attn_implementation = "eager"  # which gives its weights
     objective = GroundingObjective(processor)
@@ -87,15 +103,16 @@ def test_heads_are_told_to_look_where_the_target_lies(make_pixellm, scenes):
     asked = batch.asked
     look = model.see(asked.pixels, asked.resized)
     laid = model.lay_out(asked.tokens, asked.held, asked.image, look)
-    wanted = []
+    sought, noticed = [], []
     ends = batch.asked.slots.column[:, -1].tolist()
     for row, labels in enumerate(asked.truth.labels):
         width = int(laid.held[row].sum())
-        told = model.language(
+        attentions = model.language(
             inputs_embeds=laid.embedded[row : row + 1, :width],
             position_ids=laid.positions[row : row + 1, :width],
             output_attentions=True,
-        ).attentions[-1][0, :HEADS]  # (A, W, W)
+        ).attentions
+        before, last = (each[0, :HEADS] for each in attentions[-2:])  # (A, W, W)
         image = asked.image[row]
         first = laid.starts[row, (asked.tokens[row] == IMAGE).nonzero()[0, 0]]
         tokens = first + torch.arange(int(look.read[image].sum()))
@@ -104,32 +121,109 @@ def test_heads_are_told_to_look_where_the_target_lies(make_pixellm, scenes):
             target = next((i for i in targets if ends[i] >= place), None)
             if target is None:  # all is drawn
                 continue
+            column = laid.starts[row, place] - 1
             share = batch.cover[target][look.read[image]]
-            looks = told[:, laid.starts[row, place] - 1, tokens]
-            wanted.append(-(share / share.sum() * looks.log()).sum(1))
+            sought.append(-(share / share.sum() * last[:, column, tokens].log()).sum(1))
+            for head, touched in zip(before, batch.touched[row], strict=True):
+                share = touched[look.read[image]]
+                if share.sum() > 0:
+                    noticed.append(-(share / share.sum() * head[column, tokens].log()).sum())
     parts = objective(model, batch)
-    torch.testing.assert_close(parts["sought"], torch.stack(wanted).mean(), atol=1e-4, rtol=1e-4)
+    for name, each in (("sought", sought), ("noticed", noticed)):
+        lost = parts[name] / objective.weights[name]
+        torch.testing.assert_close(lost, torch.stack(each).mean(), atol=1e-4, rtol=1e-4)
 
 
-def test_told_heads_begin_by_looking_at_what_resembles_them():
+def test_a_question_touches_what_fits_its_description_and_what_that_stands_beside(make_pixellm):
+    objective = GroundingObjective(make_pixellm()[1])
+    keys = [WorldKey(split="train", task="refer", seed=8, index=i) for i in range(8)]
+    scenes = [make_scene(key, questions=3, kinds={"relation": 1000.0}) for key in keys]
+    checked = 0
+    for scene in scenes:
+        batch, (rendering,) = objective.collate([scene]), scene.renderings
+        if not batch.touched.any():  # asked by names
+            continue
+        grid = objective.config.image_grid
+        for asked, (fits, beside) in zip(scene.asked, batch.touched, strict=True):
+            (which,) = asked.which
+            if which.relation is None:
+                continue
+            for described, cover in ((which.described, fits), (which.relation[1], beside)):
+                ids = [
+                    one.thing.id
+                    for one in scene.world.views[0].placed
+                    if described.fits(one.thing)
+                ]
+                true = np.isin(rendering.things, ids).mean()  # scenes fill the canvas
+                assert float(cover.sum()) / grid**2 == pytest.approx(true, abs=0.01)
+                checked += 1
+    assert checked >= 8
+
+
+def test_told_heads_begin_by_looking_at_what_shows_the_words_that_are_asked_for():
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=9, hidden_size=256, intermediate_size=8, num_hidden_layers=2,
+        vocab_size=9, hidden_size=256, intermediate_size=8, num_hidden_layers=3,
         num_attention_heads=4,
     )  # fmt: skip
     language = LlamaModel(config)
-    seek_alike(language)
-    attention, words = language.layers[-1].self_attn, torch.randn(8, 256)
-    asked, held = words + 0.5 * torch.randn(8, 256), words.flip(0)  # the same in another order
-    heads = [
-        each.unflatten(1, (4, 64))[:, :HEADS].transpose(0, 1)[None]
-        for each in (attention.q_proj(asked), attention.k_proj(held))
-    ]  # (1, A, 8, E)
-    far = torch.arange(8)[None] + 60  # the picture first, then the question
-    asks, _ = apply_rotary_pos_emb(heads[0], heads[0], *language.rotary_emb(words, far))
-    keys, _ = apply_rotary_pos_emb(heads[1], heads[1], *language.rotary_emb(words, far - 60))
-    found = (asks @ keys.transpose(2, 3)).mean(1)[0].argmax(1)
-    assert torch.equal(found, torch.arange(8).flip(0))
+    asked, shown = torch.nn.init.orthogonal_(torch.empty(2 * 24, 256)).split(24)
+    seek_alike(language, [asked, asked.roll(1, 0)], shown)
+    noise = torch.randn(2, 24, 256) * 0.02
+    asks, shows = 16 * asked + noise[0], 16 * shown.flip(0) + noise[1]  # in another order
+    far = torch.arange(24)[None] + 60  # the picture first, then the question
+    for layer in language.layers[-2:]:
+        heads = [
+            each.unflatten(1, (4, 64))[:, :HEADS].transpose(0, 1)[None]
+            for each in (layer.self_attn.q_proj(asks), layer.self_attn.k_proj(shows))
+        ]  # (1, A, 24, E)
+        looks, _ = apply_rotary_pos_emb(heads[0], heads[0], *language.rotary_emb(shown, far))
+        keys, _ = apply_rotary_pos_emb(heads[1], heads[1], *language.rotary_emb(shown, far - 60))
+        found = (looks @ keys.transpose(2, 3))[0].argmax(2)  # (A, 24)
+        assert torch.equal(found[0], torch.arange(24).flip(0))
+        assert torch.equal(found[1], torch.arange(24).flip(0).roll(-1))
+
+
+def test_states_are_told_the_words_of_a_question_by_role(make_pixellm):
+    objective = GroundingObjective(make_pixellm()[1])
+    keys = [WorldKey(split="train", task="refer", seed=8, index=i) for i in range(8)]
+    scenes = [make_scene(key, questions=3, kinds={"relation": 1000.0}) for key in keys]
+    names = list(scene_words().items())
+    told = 0
+    for scene in scenes:
+        batch = objective.collate([scene])
+        if not batch.touched.any():  # asked by names
+            assert not batch.asking.any()
+            continue
+        for asked, roles in zip(scene.asked, batch.asking.tolist(), strict=True):
+            (which,) = asked.which
+            beside = which.relation[1] if which.relation else None
+            for described, words in zip((which.described, beside), roles, strict=True):
+                pairs = zip(names, words, strict=True)
+                said = [values[word - 1] if word else None for (_, values), word in pairs]
+                assert said == [getattr(described, kind, None) for kind, _ in names]
+                told += sum(words) > 0
+    assert told >= 8
+
+
+def test_joining_draws_some_targets_and_learns_from_all_questions(make_pixellm, scenes):
+    model, processor = make_pixellm()
+    objective, plain = JoiningObjective(processor), GroundingObjective(processor)
+    batch = objective.collate(scenes)
+    assert len(batch.asked.slots.row) > DRAWN
+    shown = []
+    point = model.point
+    model.point = lambda queries, *rest: shown.append(queries) or point(queries, *rest)
+    torch.manual_seed(0)
+    parts = objective(model.eval(), batch)
+    torch.manual_seed(0)
+    for name, part in plain(model, batch).items():
+        torch.testing.assert_close(parts[name], part)
+    assert 1 <= len(shown[0]) <= DRAWN
+    sum(parts.values()).backward()
+    assert any(weight.grad is not None for weight in model.pyramid.parameters())
+    all_of_it = AnswerObjective(processor)(model, batch.asked)
+    assert parts["dice"].item() == pytest.approx(all_of_it["dice"].item(), abs=0.05)
 
 
 def test_questions_without_targets_teach_words_alone(make_pixellm):
@@ -143,4 +237,5 @@ def test_questions_without_targets_teach_words_alone(make_pixellm):
     parts = objective(model, batch)
     assert parts["meant"].item() == 0
     assert parts["sought"].item() == 0
+    assert parts["noticed"].item() == 0
     assert parts["text"].item() > 0

@@ -246,6 +246,7 @@ def pixellm_tiny() -> PixelLMConfig:
             num_attention_heads=4,
             patch_size=8,
             image_size=128,
+            hidden_act="gelu",  # CLIP's own takes three passes over memory
         ),
         text_config=LlamaConfig(**_llama(800, 256, 640, 4, 4)),
         tokens_per_level=2,

@@ -95,6 +95,12 @@ class PixelLMBatch:
         """(M,) the image that each target is drawn on."""
         return self.image[self.slots.row]
 
+    def every(self, step: int) -> "PixelLMBatch":
+        """Return the batch with every such target only; its words stay."""
+        slots = GroupSlots(row=self.slots.row[::step], column=self.slots.column[::step])
+        truth = self.truth and replace(self.truth, masks=self.truth.masks[::step])
+        return replace(self, slots=slots, truth=truth)
+
     def to(self, device: torch.device | str) -> "PixelLMBatch":
         """Return the batch with its tensors on a device."""
         batch = moved(self, device)

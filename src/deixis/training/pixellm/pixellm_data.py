@@ -109,15 +109,16 @@ def about_one_image(reader: Sequence[Sample], first: int, most: int) -> tuple[Sa
 class PublishedObjective(PaperObjective):
     """The paper's stage on its own data."""
 
-    def _lessons(self, scene: Read) -> list[Lesson]:
+    def _lessons(self, scene: Read) -> list[tuple[Lesson, None]]:
         random = Random(scene.salt)
         if scene.task in BY_NAMES:
-            return named_lessons(
+            dealt = named_lessons(
                 self.processor, scene.samples, random, questions=PIXELLM.questions,
                 targets=PIXELLM.targets,
             )  # fmt: skip
+            return [(lesson, None) for lesson in dealt]
         wish = random if scene.task in WISHING else None
-        return [own_lesson(self.processor, sample, wish) for sample in scene.samples]
+        return [(own_lesson(self.processor, sample, wish), None) for sample in scene.samples]
 
 
 def published_workshop(root: Path | str, recipe: Recipe = PIXELLM) -> Workshop:

@@ -18,11 +18,12 @@ from deixis.processing.batch import moved
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.drawing.render import Rendering
 from deixis.scenes.questions import Scene
-from deixis.training.pixellm.pixellm_knowing import Knowledge, Known
-from deixis.training.pixellm.pixellm_patches import PatchBatch, PatchObjective, on_canvas
+from deixis.training.pixellm.pixellm_canvas import on_canvas
+from deixis.training.pixellm.pixellm_knowing import Known
+from deixis.training.pixellm.pixellm_patches import PatchBatch, PatchObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
 
-THINGS, PARTS = 3, 1  # of an image, drawn in a step
+THINGS, PARTS = 2, 2  # of an image, drawn in a step
 SMALLEST = 24  # pixels of a target
 RARE = -2.0  # where the likeness of cells begins: few are of a target
 
@@ -71,7 +72,6 @@ class DrawingObjective(PatchObjective):
     def __init__(self, processor: PixelLMProcessor) -> None:
         super().__init__(processor)
         config = self.config = processor.config
-        self.knowledge = Knowledge(config.text_config.hidden_size)
         self.side = config.grid * 2**config.levels
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
@@ -99,7 +99,7 @@ class DrawingObjective(PatchObjective):
 
     def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
         look = model.see(batch.patches.pixels, batch.patches.resized)
-        parts = self.seen(look.features, batch.patches)
+        parts = self.seen(look, batch.patches)
         states = self.knowledge.imagine(batch.known, self.config.group_size)  # (M, G, D)
         queries = model.queries(states)  # (M, L, C)
         logits = model.point(queries, look, batch.image)  # (M, h, w)

@@ -16,22 +16,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deixis.models.configs.deixis_config import scene_words
 from deixis.models.pixellm import Look, group_states
 from deixis.processing.batch import moved
 from deixis.processing.batches.pixellm_batch import PixelLMBatch
 from deixis.processing.pixellm import PixelLMProcessor
+from deixis.scenes.knowing.asked import Asked
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.mentioning import mentions
 from deixis.scenes.questions import Scene
-from deixis.structures.placement import Placement
 from deixis.training.objective import pixel_labels
-from deixis.training.pixellm.pixellm_knowing import Knowledge, Known, bin_loss
-from deixis.training.pixellm.pixellm_patches import on_canvas, things_of
+from deixis.training.pixellm.pixellm_knowing import Knowledge, Known
+from deixis.training.pixellm.pixellm_objective import PixelLMObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
-from deixis.training.pixellm.pixellm_seeking import seeking_loss
+from deixis.training.pixellm.pixellm_seeking import lookers, noticing_loss, seeking_loss
 from deixis.training.pixellm.pixellm_stages import AnswerObjective
+from deixis.training.pixellm.pixellm_telling import GAIN, Tellable, Telling
 
-FINE = 8  # labels along a side of an image token
-GAIN = 8.0  # of a token's agreement with a word
+DRAWN = 12  # targets of a step, at most
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,39 +41,42 @@ class GroundingBatch:
 
     Attributes:
         asked: the questions.
-        shares: kind -> (I, Q, T) how much of each image token every word takes up.
-        boxes: (I, Q, 4) of the thing that most of a token shows, on the canvas.
-        shown: (I, Q) how much of the token it takes up.
+        tellable: what there is to say of the image tokens.
         known: what there is to know of the targets.
         cover: (M, Q) how much of each image token is of each target.
+        touched: (B, 2, Q) how much of each is of what fits a question's description, and of what
+            that should stand beside; nothing for questions by names.
+        asking: (B, 2, kinds) 1 + index of the words in these two roles, 0 for none.
     """
 
     asked: PixelLMBatch
-    shares: Mapping[str, Tensor]
-    boxes: Tensor
-    shown: Tensor
+    tellable: Tellable
     known: Known
     cover: Tensor
+    touched: Tensor
+    asking: Tensor
 
     def to(self, device: torch.device | str) -> "GroundingBatch":
         """Return the batch with its tensors on a device."""
         return GroundingBatch(
             asked=self.asked.to(device),
-            shares={kind: share.to(device) for kind, share in self.shares.items()},
-            boxes=self.boxes.to(device),
-            shown=self.shown.to(device),
+            tellable=self.tellable.to(device),
             known=moved(self.known, device),
             cover=self.cover.to(device),
+            touched=self.touched.to(device),
+            asking=self.asking.to(device),
         )
 
 
 class GroundingObjective(AnswerObjective):
     """The words of answers, and losses that stand in for what pre-training brings.
 
-    ``told``: an image token points at the embeddings of the words that it shows. ``placed``: it
-    knows the box of its thing. ``named``: one layer before the last, the states before a group
-    point at the words of their target. ``sought``: the last layer looks where it lies. ``meant``:
-    the states of a group know its words and its box, in the same directions
+    ``told``, ``found``, ``placed``: an image token says which words it shows, and knows the box of
+    its thing. ``heard``: two layers before the last, the states that name or draw a target know the
+    words of the question's description, and of what that should stand beside. ``noticed``: the
+    layer before the last looks at what fits them. ``named``: after it, the states before a group
+    point at the words of their target. ``sought``: the last layer looks where the target lies.
+    ``meant``: the states of a group know its words and its box, in the same directions
     (``pixellm_knowing.py``): what is found need only be passed on. Nothing is drawn, so that a step
     has room for many questions.
     """
@@ -80,8 +84,11 @@ class GroundingObjective(AnswerObjective):
     weights: Mapping[str, float] = {
         "text": PIXELLM.losses["text"],
         "told": 1.0,
+        "found": 1.0,
         "placed": 1.0,
         "named": 0.5,
+        "heard": 1.0,
+        "noticed": 0.5,
         "sought": 1.0,
         "meant": 2.0,
     }
@@ -90,29 +97,19 @@ class GroundingObjective(AnswerObjective):
         super().__init__(processor)
         config = self.config = processor.config
         self.knowledge = Knowledge(config.text_config.hidden_size)
-        self.pieces = {
-            kind: _spelled(processor, names, config.text_config.vocab_size)
-            for kind, names in scene_words().items()
-        }
+        self.telling = Telling(processor, self.knowledge)
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
         """Write the questions, and look up what is in every image and target."""
-        asked = super().collate(scenes)
+        asked, questions = self.written(scenes)
         labels = [pixel_labels(one.world.views[0], one.renderings[0]) for one in scenes]
         assert len(asked.pixels) == len(labels), "one image a scene, and a question about each"
         assert asked.truth is not None
         images = asked.image_of_target.tolist()
-        pairs = zip(scenes, asked.placements, strict=True)
-        grid, canvas = self.config.image_grid, self.config.canvas
-        things = [things_of(one.renderings[0].things, place, grid, canvas) for one, place in pairs]
+        things = [one.renderings[0].things for one in scenes]
         return GroundingBatch(
             asked=asked,
-            boxes=torch.from_numpy(np.stack([boxes for boxes, _ in things])),
-            shown=torch.from_numpy(np.stack([shown for _, shown in things])),
-            shares={
-                kind: self._shares(labels, asked.placements, kind, len(spelled))
-                for kind, spelled in self.pieces.items()
-            },
+            tellable=self.telling.look_up(labels, things, asked.placements),
             known=self.knowledge.look_up(
                 asked.truth.masks,
                 [labels[image] for image in images],
@@ -120,93 +117,111 @@ class GroundingObjective(AnswerObjective):
                 self.config.canvas,
             ),
             cover=self._cover(asked),
+            touched=self._touched(scenes, questions, asked),
+            asking=self._asking(questions),
         )
+
+    def _touched(
+        self, scenes: Sequence[Scene], questions: Sequence[Asked | None], asked: PixelLMBatch
+    ) -> Tensor:
+        """Return (B, 2, Q): how much of each image token a question touches, by role."""
+        facts = [Facts(one.world, one.renderings) for one in scenes]
+        things = [one.renderings[0].things for one in scenes]
+        of = [
+            self.telling.portions(ids, place, int(ids.max()))
+            for ids, place in zip(things, asked.placements, strict=True)
+        ]
+        found = np.zeros((len(questions), 2, len(of[0])), dtype=np.float32)
+        for touched, question, image in zip(found, questions, asked.image.tolist(), strict=True):
+            for one in mentions(facts[image], question) if question else ():
+                if one.thing <= of[image].shape[1]:  # else it lies behind all others
+                    touched[one.role] += of[image][:, one.thing - 1]
+        return torch.from_numpy(found)
+
+    def _asking(self, questions: Sequence[Asked | None]) -> Tensor:
+        """Return (B, 2, kinds): what the first description of each question says, and that of what
+        it should stand beside."""
+        found = torch.zeros(len(questions), 2, len(self.knowledge.kinds), dtype=torch.long)
+        for row, question in zip(found, questions, strict=True):
+            which = question.which[0] if question else None
+            relation = which.relation if which else None
+            for role, described in enumerate((which and which.described, relation and relation[1])):
+                for kind, names in enumerate(self.knowledge.kinds.items()):
+                    word = getattr(described, names[0], None)
+                    row[role, kind] = 1 + names[1].index(word) if word else 0
+        return found
 
     def _cover(self, asked: PixelLMBatch) -> Tensor:
         """Return (M, Q): how much of each image token is of each target."""
         assert asked.truth is not None
-        grid, images = self.config.image_grid, asked.image_of_target.tolist()
-        found = np.zeros((len(images), grid * grid), dtype=np.float32)
-        for row, mask, image in zip(found, asked.truth.masks, images, strict=True):
-            place = asked.placements[image]
-            fine = on_canvas(mask.numpy(), place, grid * FINE, self.config.canvas)
-            row[:] = fine.reshape(grid, FINE, grid, FINE).mean((1, 3)).ravel()
-        return torch.from_numpy(found)
-
-    def _shares(
-        self, labels: Sequence[Any], placements: Sequence[Placement], kind: str, count: int
-    ) -> Tensor:
-        """Return (I, Q, T): how much of each image token shows each word of a kind."""
-        grid = self.config.image_grid
-        known = np.eye(1 + count, dtype=np.float32)[:, 1:]  # no word: nothing
-        found = []
-        for one, placement in zip(labels, placements, strict=True):
-            fine = on_canvas(one[kind], placement, grid * FINE, self.config.canvas)
-            cells = known[fine].reshape(grid, FINE, grid, FINE, count)
-            found.append(cells.mean((1, 3)).reshape(grid * grid, count))
-        return torch.from_numpy(np.stack(found))
+        images = asked.image_of_target.tolist()
+        found = [
+            self.telling.portions(mask.numpy().astype(np.int64), asked.placements[image], 1)
+            for mask, image in zip(asked.truth.masks, images, strict=True)
+        ]
+        cells = self.config.image_grid**2
+        return torch.from_numpy(np.stack(found)[..., 0] if found else np.zeros((0, cells), "f4"))
 
     def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        return self.knows(model, batch)[0]
+
+    def knows(self, model: Any, batch: GroundingBatch) -> tuple[dict[str, Tensor], Look, Tensor]:
+        """Return the parts of the loss, what was seen, and the states of groups (M, G, D)."""
         asked = batch.asked
+        assert asked.truth is not None
         self._count(asked.truth.dropped)
         look = model.see(asked.pixels, asked.resized)
         laid = model.lay_out(asked.tokens, asked.held, asked.image, look)
-        before, hidden = model.read_layers(laid, [-2, -1])
+        early, before, hidden = model.read_layers(laid, [-3, -2, -1])
         states, labels = model.labelled(hidden, laid, asked)
         table = model.language.embed_tokens.weight
-        groups = group_states(hidden, laid, asked.slots).mean(1)  # (M, D)
+        groups = group_states(hidden, laid, asked.slots)
+        row, column, _ = lookers(laid, asked)
+        reading = (laid, asked)
         parts = {
             "text": F.cross_entropy(model.speak(states).float(), labels),
-            "told": self._told(look, table, batch),
-            "placed": self._placed(look, batch),
+            **self.telling.losses(look, batch.tellable),
             "named": self._named(group_states(before, laid, asked.slots), table, batch.known),
-            "sought": seeking_loss(model.language, before, laid, asked, batch.cover, look.read),
-            "meant": self.knowledge.loss(groups, batch.known),
+            "heard": self.telling.heard(early[row, column], table, batch.asking[row]),
+            "noticed": noticing_loss(model.language, early, *reading, batch.touched, look.read),
+            "sought": seeking_loss(model.language, before, *reading, batch.cover, look.read),
+            "meant": self.knowledge.loss(groups.mean(1), batch.known),
         }
-        return {name: self.weights[name] * part for name, part in parts.items()}
-
-    def _told(self, look: Look, table: Tensor, batch: GroundingBatch) -> Tensor:
-        """Cross-entropy of the image tokens that are read with what they show."""
-        tokens = look.rows[look.read].float()  # (R, D)
-        total = tokens.sum() * 0.0
-        for kind, words in self._words(table).items():
-            scores = (GAIN * tokens @ words.T).log_softmax(-1)
-            share = batch.shares[kind][look.read]  # (R, T)
-            total = total - (share * scores).sum() / share.sum().clamp(min=1)
-        return total / len(self.pieces)
+        return {name: self.weights[name] * part for name, part in parts.items()}, look, groups
 
     def _named(self, states: Tensor, table: Tensor, known: Known) -> Tensor:
         """Cross-entropy of states (M, G, D) with the words of their targets."""
         total = states.sum() * 0.0
-        for (_, words), index in zip(self._words(table).items(), known.words.T, strict=True):
+        for (_, words), index in zip(self.telling.words(table).items(), known.words.T, strict=True):
             has = index > 0
             if has.any():
                 scores = GAIN * states[has].float() @ words.T  # (m, G, T)
                 wanted = (index[has] - 1)[:, None].expand(scores.shape[:2])
                 total = total + F.cross_entropy(scores.flatten(0, 1), wanted.flatten())
-        return total / len(self.pieces)
-
-    def _words(self, table: Tensor) -> dict[str, Tensor]:
-        """Return by kind the directions (T, D) of words in the decoder's table."""
-        return {
-            kind: F.normalize(spelled.to(table) @ table, dim=-1)
-            for kind, spelled in self.pieces.items()
-        }
-
-    def _placed(self, look: Look, batch: GroundingBatch) -> Tensor:
-        """Cross-entropy of the image tokens that are read with the boxes of their things."""
-        tokens = look.rows[look.read].float()  # (R, D)
-        scores = tokens @ self.knowledge.places.to(tokens).T
-        shown = batch.shown[look.read]
-        loss = bin_loss(scores, batch.boxes[look.read]) * shown
-        return loss.sum() / shown.sum().clamp(min=1)
+        return total / len(self.telling.pieces)
 
 
-def _spelled(processor: PixelLMProcessor, names: Sequence[str], size: int) -> Tensor:
-    """Return (T, V): which embeddings make up each word."""
-    table = torch.zeros(len(names), size)
-    for row, name in zip(table, names, strict=True):
-        pieces = processor.vocabulary.encode(name)
-        for piece in pieces:
-            row[piece] += 1 / len(pieces)
-    return table
+class JoiningObjective(GroundingObjective):
+    """All that ``GroundingObjective`` teaches, and masks of some of the targets.
+
+    A mask costs as much as several questions, and drawing is known by then: what is meant goes on
+    being learned from all questions, and joined to what is drawn by a few.
+    """
+
+    weights: Mapping[str, float] = {
+        **GroundingObjective.weights,
+        "bce": PIXELLM.losses["bce"],
+        "dice": PIXELLM.losses["dice"],
+    }
+
+    def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        parts, look, groups = self.knows(model, batch)
+        step = max(1, -(-len(groups) // DRAWN))
+        asked, groups = batch.asked.every(step), groups[::step]
+        image = asked.image_of_target
+        output = model.drawn(model.point(model.queries(groups), look, image), image)
+        total = {name: output.mask_logits.sum() * 0.0 for name in ("bce", "dice")}
+        for losses in PixelLMObjective().per_image(output, asked):
+            total = {name: total[name] + losses[name].sum() for name in total}
+        count = max(len(groups), 1)
+        return parts | {name: self.weights[name] * part / count for name, part in total.items()}

@@ -52,6 +52,8 @@ class Knowledge:
         empty = torch.empty(sum(self.sizes) + 4 * BINS, width)
         self.directions = nn.init.orthogonal_(empty, generator=dice)  # (T, D)
         self.places = self.directions[-4 * BINS :]  # of boxes
+        kinds = self.directions[: -4 * BINS].split(self.sizes)
+        self.words = {kind: own[1:] for kind, own in zip(self.kinds, kinds, strict=True)}
 
     def look_up(
         self, masks: Sequence[Tensor], labels: Sequence[Mapping[str, Any]],

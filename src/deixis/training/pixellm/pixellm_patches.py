@@ -14,15 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deixis.models.configs.deixis_config import scene_words
-from deixis.models.parts.pixellm_vision import clip_levels, patch_mask
+from deixis.models.parts.pixellm_vision import patch_mask
+from deixis.models.pixellm import Look
 from deixis.processing.batch import moved
 from deixis.processing.pixellm import PixelLMProcessor, place_image
 from deixis.scenes.questions import Scene
 from deixis.structures.placement import Placement
 from deixis.training.objective import pixel_labels
-from deixis.training.pixellm.pixellm_knowing import BINS, bin_loss, boxes_of
-
-FINE = 4  # labels along a side of a patch
+from deixis.training.pixellm.pixellm_canvas import FINE, on_canvas, things_of
+from deixis.training.pixellm.pixellm_knowing import BINS, Knowledge, bin_loss
+from deixis.training.pixellm.pixellm_telling import Tellable, Telling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,7 @@ class PatchBatch:
         boxes: (I, P, 4) centre, width and height of the thing that most of a patch shows, in
             [0, 1] of the canvas.
         shown: (I, P) how much of the patch it takes up.
+        tellable: what there is to say of the image tokens.
     """
 
     pixels: Tensor
@@ -43,11 +45,13 @@ class PatchBatch:
     words: Mapping[str, Tensor]
     boxes: Tensor
     shown: Tensor
+    tellable: Tellable
 
     def to(self, device: torch.device | str) -> "PatchBatch":
         """Return the batch with its tensors on a device."""
         words = {kind: ids.to(device) for kind, ids in self.words.items()}
-        return replace(moved(replace(self, words={}), device), words=words)
+        same = moved(replace(self, words={}), device)
+        return replace(same, words=words, tellable=self.tellable.to(device))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +73,7 @@ class SceneLook:
 
 class PatchObjective:
     """Teaches CLIP's kept layers what a patch shows, which of its pixels are of things, and where
-    its thing begins and ends.
+    its thing begins and ends; and the projector what image tokens show (``Telling``).
 
     Stands in for pre-trained CLIP. A word is a fixed random direction in the states, so that the
     model has no weight that only this stage needs.
@@ -83,12 +87,16 @@ class PatchObjective:
         "part": 1.0,
         "inside": 1.0,
         "box": 0.5,
+        "told": 1.0,
+        "found": 1.0,
+        "placed": 1.0,
     }
 
     def __init__(self, processor: PixelLMProcessor) -> None:
         config = processor.config
         self.canvas, self.grid = config.canvas, config.grid
-        self.layers = tuple(config.feature_layers)
+        self.knowledge = Knowledge(config.text_config.hidden_size)
+        self.telling = Telling(processor, self.knowledge)
         self.sizes = {kind: 1 + len(names) for kind, names in scene_words().items()}
         total = sum(self.sizes.values()) + FINE**2 + 4 * BINS
         dice = torch.Generator().manual_seed(0)
@@ -122,14 +130,20 @@ class PatchObjective:
             words={kind: torch.from_numpy(found) for kind, found in words.items()},
             boxes=torch.from_numpy(np.stack([boxes for boxes, _ in things])),
             shown=torch.from_numpy(np.stack([shown for _, shown in things])),
+            tellable=self.telling.look_up(
+                [one.labels for one in looks],
+                [one.things for one in looks],
+                [one.placement for one in looks],
+            ),
         )
 
     def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
-        held = patch_mask(batch.resized, self.canvas, self.grid)
-        return self.seen(clip_levels(model.vision, batch.pixels, held, self.layers), batch)
+        return self.seen(model.see(batch.pixels, batch.resized), batch)
 
-    def seen(self, states: Tensor, batch: PatchBatch) -> dict[str, Tensor]:
-        """Return what the kept layers (L, I, P, E) do not yet know of their patches."""
+    def seen(self, look: Look, batch: PatchBatch) -> dict[str, Tensor]:
+        """Return what the kept layers do not yet know of their patches, and what the image tokens
+        do not say yet."""
+        states = look.features  # (L, I, P, E)
         held = patch_mask(batch.resized, self.canvas, self.grid)
         logits = (states @ self.directions.to(states).T).float()  # (L, I, P, T)
         *scores, inside, box = logits.split([*self.sizes.values(), FINE**2, 4 * BINS], dim=-1)
@@ -148,34 +162,8 @@ class PatchObjective:
         )
         parts["inside"] = (border.mean(-1) * weight).sum()
         parts["box"] = (bin_loss(box, batch.boxes.expand(*box.shape[:2], -1, -1)) * sole).sum()
+        parts |= self.telling.losses(look, batch.tellable)
         return {name: part * self.weights[name] for name, part in parts.items()}
-
-
-def on_canvas(labels: np.ndarray, placement: Placement, side: int, canvas: int) -> np.ndarray:
-    """Sample labels (H, W) of an image at cells (side, side) of its canvas; 0 outside it."""
-    centres = (np.arange(side) + 0.5) * canvas / side
-    ways = []
-    for axis in (0, 1):
-        scaled = centres * placement.original[axis] / placement.resized[axis]
-        ways.append(scaled.astype(int)[centres < placement.resized[axis]])
-    whole = np.zeros((side, side), dtype=np.int64)
-    whole[: len(ways[0]), : len(ways[1])] = labels[np.ix_(*ways)]
-    return whole
-
-
-def things_of(
-    things: np.ndarray, placement: Placement, side: int, canvas: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the boxes (side * side, 4) of the things that most of each cell of the canvas shows,
-    and how much of the cell each takes up (side * side,)."""
-    fine = on_canvas(things, placement, side * FINE, canvas)
-    cells = fine.reshape(side, FINE, side, FINE).swapaxes(1, 2).reshape(side * side, -1)
-    counts = (cells[..., None] == np.arange(1, int(things.max()) + 2)).sum(1)  # (cells, ids)
-    best = counts.argmax(1)
-    boxes = boxes_of(things, placement, canvas)
-    share = counts.max(1) / cells.shape[1]
-    chosen = np.where(share > 0, best + 1, 0)
-    return boxes[chosen], share.astype(np.float32)
 
 
 def _cells(fine: Tensor, grid: int) -> Tensor:

@@ -3,47 +3,56 @@
 From nothing, answers alone hardly teach a decoder to find the picture's tokens that a question
 speaks of: as long as it looks everywhere, what it finds says nothing. So stage 0 tells some heads
 of the last layer where the next target lies, from where its name begins: what they find there can
-be named, and passed on to be drawn.
+be named, and passed on to be drawn. One layer earlier, a head is told what fits the description,
+and another beside what it should stand: all mugs, and the tree, of "the mug left of the tree".
 
 Shapes: M targets, S states that look for one, B rows, N tokens, W columns, Q image tokens, D
-language width, A heads that are told, E width of a head.
+language width, A heads that are told, E width of a head, R roles of what a question touches.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from deixis.models.pixellm import Laid
 from deixis.processing.batches.pixellm_batch import IGNORED, IMAGE, PixelLMBatch
 
-HEADS = 2  # are told; the others look where they like
+HEADS = 2  # are told in each of the last two layers; the others look where they like
 REACH = 100  # columns that lie between a picture and an answer about it
-SHARP = 1.0  # of the looks at first
+SHARP = 0.2  # how much a word that is asked for and shown counts at first
 
 
 @torch.no_grad()
-def seek_alike(language: Any) -> None:
-    """Let the told heads of a new decoder begin by looking at what resembles the state that looks.
+def seek_alike(language: Any, asked: Sequence[Tensor], shown: Tensor) -> None:
+    """Let the told heads of a new decoder begin by looking at what shows the words that are asked
+    for, in those dimensions that places hardly turn.
 
-    Queries and keys are one projection, onto those dimensions that places hardly turn.
+    Args:
+        language: the decoder.
+        asked: for each told head the directions (T, D) in which a state asks for words.
+        shown: (T, D) the directions in which image tokens show them.
     """
-    attention = language.layers[-1].self_attn
-    size = attention.head_dim
-    rates = language.rotary_emb.inv_freq  # (E / 2,) radians from a column to the next
-    still = (rates * REACH < 1).repeat(2)  # (E,)
-    for head in range(HEADS):
-        own = torch.randn(size, language.config.hidden_size) * still[:, None]
-        own *= (SHARP / size) ** 0.5
-        for projection in (attention.q_proj, attention.k_proj):
-            projection.weight[head * size : (head + 1) * size] = own
+    for layer in language.layers[-2:]:
+        attention = layer.self_attn
+        size = attention.head_dim
+        rates = language.rotary_emb.inv_freq  # (E / 2,) radians from a column to the next
+        still = (rates * REACH < 1).repeat(2)  # (E,)
+        for head, words in enumerate(asked):
+            mix = torch.zeros(size, len(shown))
+            mix[still] = nn.init.orthogonal_(torch.empty(int(still.sum()), len(shown)))
+            mix *= (SHARP * size**0.5) ** 0.5
+            own = slice(head * size, (head + 1) * size)
+            attention.q_proj.weight[own] = mix @ words
+            attention.k_proj.weight[own] = mix @ shown
 
 
 def seeking_loss(
     language: Any, states: Tensor, laid: Laid, batch: PixelLMBatch, cover: Tensor, read: Tensor
 ) -> Tensor:
-    """Return how far the heads look from the targets, in nats; 0 without targets.
+    """Return how far the heads of the last layer look from the targets, in nats; 0 without any.
 
     They look for a target from where its name begins to the end of its group.
 
@@ -57,51 +66,83 @@ def seeking_loss(
     """
     if not len(cover):
         return states.sum() * 0.0
-    row, column, target = _lookers(laid, batch)  # (S,) each
-    wanted = _wanted(laid, batch, cover, read)  # (M, W)
-    shown = wanted.sum(1)[target] > 0
-    if not shown.any():
+    wanted = _wanted(laid, batch, cover, batch.slots.row, batch.image_of_target, read)  # (M, W)
+    row, column, target = lookers(laid, batch)  # (S,) each
+    logs = _looks(language, -1, states, laid, row, column)  # (S, A, W)
+    return _missed(logs, wanted[target][:, None].expand_as(logs))
+
+
+def noticing_loss(
+    language: Any, states: Tensor, laid: Laid, batch: PixelLMBatch, cover: Tensor, read: Tensor
+) -> Tensor:
+    """Return how far the heads of the layer before the last look from what a question touches.
+
+    A head for each role; both look from where names begin, as those of the last layer.
+
+    Args:
+        language, laid, batch, read: as for ``seeking_loss``.
+        states: (B, W, D) that the layer before the last reads.
+        cover: (B, R, Q) how much of each image token is touched in each role.
+    """
+    rows, roles = cover.shape[:2]
+    each = torch.arange(rows, device=cover.device).repeat_interleave(roles)
+    wanted = _wanted(laid, batch, cover.flatten(0, 1), each, batch.image[each], read)
+    if not len(batch.slots.row):
         return states.sum() * 0.0
-    row, column, target = row[shown], column[shown], target[shown]
-    logs = _looks(language, states, laid)[row, :, column]  # (S, A, W)
-    share = wanted[target] / wanted[target].sum(1, keepdim=True)
-    return -(share[:, None] * logs.masked_fill(logs.isinf(), 0.0)).sum(-1).mean()
+    row, column, _ = lookers(laid, batch)
+    logs = _looks(language, -2, states, laid, row, column)[:, :roles]  # (S, R, W)
+    return _missed(logs, wanted.unflatten(0, (rows, roles))[row])
 
 
-def _lookers(laid: Laid, batch: PixelLMBatch) -> tuple[Tensor, Tensor, Tensor]:
+def _missed(logs: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean cross-entropy of looks (S, A, W) with what is wanted, where anything is."""
+    total = wanted.sum(-1, keepdim=True)
+    shown = total[..., 0] > 0
+    share = wanted / total.clamp(min=1e-6)
+    each = -(share * logs.masked_fill(logs.isinf(), 0.0)).sum(-1)
+    return (each * shown).sum() / shown.sum().clamp(min=1)
+
+
+def lookers(laid: Laid, batch: PixelLMBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Return the rows and columns of states that name or draw a target, and that target (S,)."""
     assert batch.truth is not None
     slots = batch.slots
     row, place = torch.nonzero(batch.truth.labels != IGNORED, as_tuple=True)
     ends = slots.column.amax(1)  # (M,)
     mine = (slots.row == row[:, None]) & (ends >= place[:, None])  # (S, M): still to come
-    target = mine.long().argmax(1)  # the next
     some = mine.any(1)
+    target = mine.long().cumsum(1).eq(0).sum(1)  # the next
     return row[some], (laid.starts[row, place] - 1)[some], target[some]
 
 
-def _looks(language: Any, states: Tensor, laid: Laid) -> Tensor:
-    """Return (B, A, W, W): the logarithm of how much each told head looks at each column."""
-    layer = language.layers[-1]
+def _looks(
+    language: Any, depth: int, states: Tensor, laid: Laid, row: Tensor, column: Tensor
+) -> Tensor:
+    """Return (S, A, W): the logarithm of how much the told heads of a layer look at each column,
+    from the states (S,) of some rows and columns."""
+    layer = language.layers[depth]
+    start = int(column.min())  # only answers look, at the ends of the rows
     normal = layer.input_layernorm(states)
-    heads = (*states.shape[:2], -1, layer.self_attn.head_dim)
-    asks = layer.self_attn.q_proj(normal).view(heads)[:, :, :HEADS]  # (B, W, A, E)
-    keys = layer.self_attn.k_proj(normal).view(heads)
+    size = layer.self_attn.head_dim
+    asks = layer.self_attn.q_proj(normal[:, start:]).unflatten(2, (-1, size))[:, :, :HEADS]
+    keys = layer.self_attn.k_proj(normal).unflatten(2, (-1, size))
     keys = keys.repeat_interleave(layer.self_attn.num_key_value_groups, dim=2)[:, :, :HEADS]
     cos, sin = language.rotary_emb(normal, laid.positions)
-    asks, keys = apply_rotary_pos_emb(asks, keys, cos, sin, unsqueeze_dim=2)
+    asks, _ = apply_rotary_pos_emb(asks, asks, cos[:, start:], sin[:, start:], unsqueeze_dim=2)
+    keys, _ = apply_rotary_pos_emb(keys, keys, cos, sin, unsqueeze_dim=2)
     asks, keys = asks.transpose(1, 2).float(), keys.transpose(1, 2).float()  # (B, A, W, E)
-    scores = asks @ keys.transpose(2, 3) * layer.self_attn.scaling
-    index = torch.arange(states.shape[1], device=states.device)
-    seen = (index <= index[:, None]) & laid.held[:, None]  # (B, W, W)
+    scores = (asks @ keys.transpose(2, 3))[row, :, column - start] * layer.self_attn.scaling
+    seen = (torch.arange(states.shape[1], device=row.device) <= column[:, None]) & laid.held[row]
     return scores.masked_fill(~seen[:, None], -torch.inf).log_softmax(-1)
 
 
-def _wanted(laid: Laid, batch: PixelLMBatch, cover: Tensor, read: Tensor) -> Tensor:
-    """Return (M, W): how much of what stands in each column of its row is of each target."""
+def _wanted(
+    laid: Laid, batch: PixelLMBatch, cover: Tensor, row: Tensor, image: Tensor, read: Tensor
+) -> Tensor:
+    """Return (M, W): what covers (M, Q) say of the columns of their rows and images (M,)."""
     place = ((batch.tokens == IMAGE) & batch.held).long().argmax(1)  # (B,)
-    first = laid.starts.gather(1, place[:, None])[:, 0][batch.slots.row]  # (M,)
-    mine = read[batch.image_of_target]  # (M, Q)
+    first = laid.starts.gather(1, place[:, None])[:, 0][row]  # (M,)
+    mine = read[image]  # (M, Q)
     column = first[:, None] + mine.long().cumsum(1) - 1
     width = laid.embedded.shape[1]
     wanted = cover.new_zeros(len(cover), width + 1)  # the last for what is not read

@@ -12,6 +12,7 @@ from deixis.errors import ConfigError
 from deixis.processing.batches.pixellm_batch import PixelLMBatch
 from deixis.processing.lessons.pixellm_lessons import Lesson, named_lessons, own_lesson, teach
 from deixis.processing.pixellm import PixelLMProcessor
+from deixis.scenes.knowing.asked import Asked
 from deixis.scenes.questions import Scene
 from deixis.training.pixellm.pixellm_objective import PixelLMObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM, learning, published_parts, text_room
@@ -37,10 +38,16 @@ class AnswerObjective:
         Raises:
             DataError: a sample that PixelLM cannot read.
         """
-        lessons = [lesson for scene in scenes for lesson in self._lessons(scene)]
-        return teach(self.processor, lessons, most=text_room(self.processor.config))
+        return self.written(scenes)[0]
 
-    def _lessons(self, scene: Any) -> list[Lesson]:
+    def written(self, scenes: Sequence[Any]) -> tuple[PixelLMBatch, list[Asked | None]]:
+        """Return every scene's questions as a batch, and what each row asks; None: by names."""
+        pairs = [pair for scene in scenes for pair in self._lessons(scene)]
+        lessons = [lesson for lesson, _ in pairs]
+        batch = teach(self.processor, lessons, most=text_room(self.processor.config))
+        return batch, [asked for _, asked in pairs]
+
+    def _lessons(self, scene: Any) -> Sequence[tuple[Lesson, Asked | None]]:
         """Write the questions about one image."""
         samples = scene.samples
         random = Random(f"{samples[0].id}/{samples[0].question.text}")
@@ -49,9 +56,10 @@ class AnswerObjective:
                 self.processor, samples, random, questions=len(samples), targets=PIXELLM.targets
             )
             if dealt:
-                return dealt
+                return [(lesson, None) for lesson in dealt]
         wished = [random if random.random() < WISHED else None for _ in samples]
-        return [own_lesson(self.processor, *pair) for pair in zip(samples, wished, strict=True)]
+        lessons = [own_lesson(self.processor, *pair) for pair in zip(samples, wished, strict=True)]
+        return list(zip(lessons, scene.asked, strict=True))
 
     def __call__(self, model: Any, batch: PixelLMBatch) -> dict[str, Tensor]:
         assert batch.truth is not None

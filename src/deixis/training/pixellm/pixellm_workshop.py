@@ -8,17 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import LlamaModel
+
 from deixis.config import TrainRun
 from deixis.models.configs.pixellm_config import PixelLMConfig
 from deixis.models.pixellm import PRESETS, PixelLM
 from deixis.nn.nearby import look_nearby
 from deixis.processing.lessons.pixellm_templates import template_texts
+from deixis.processing.pixellm import PixelLMProcessor
+from deixis.scenes.catalogue import CATEGORIES, COLOURS
 from deixis.training.pixellm.pixellm_drawing import DrawingObjective
-from deixis.training.pixellm.pixellm_grounding import GroundingObjective
+from deixis.training.pixellm.pixellm_grounding import GroundingObjective, JoiningObjective
+from deixis.training.pixellm.pixellm_knowing import Knowledge
 from deixis.training.pixellm.pixellm_patches import PatchObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
 from deixis.training.pixellm.pixellm_seeking import seek_alike
 from deixis.training.pixellm.pixellm_stages import AnswerObjective, PaperObjective
+from deixis.training.pixellm.pixellm_telling import Telling
 from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import add_adapters, merged_tensors
 from deixis.training.running.beginning import begin, from_nothing
@@ -28,10 +35,12 @@ OBJECTIVES: dict[str, Any] = {
     "patches": PatchObjective,
     "drawing": DrawingObjective,
     "grounding": GroundingObjective,
+    "joining": JoiningObjective,
     "answer": AnswerObjective,
     "paper": PaperObjective,
 }
 TASKS = ("refer", "many", "absent")  # one image, and nothing is pointed at
+LOUDER = 8.0  # than LLaMA's new embeddings
 READ_SCENES, READ_QUESTIONS = 200, 6  # worlds of each task whose words the tokenizer learns
 
 
@@ -59,9 +68,21 @@ def build_model(run: TrainRun, folder: Path) -> tuple[PixelLM, Processor]:
     model, processor = begin(run, folder / "last", "pixellm", PRESETS, texts)
     if from_nothing(run):
         look_nearby(model.vision)
-        seek_alike(model.language)
+        look_for_words(model.language, processor)
     add_adapters(model.language, **PIXELLM.lora)
     return model, processor
+
+
+@torch.no_grad()
+def look_for_words(language: LlamaModel, processor: PixelLMProcessor) -> None:
+    """Let a new language decoder begin with words that are heard beside what its layers add to
+    them, and with heads that look for words in the picture."""
+    table = language.embed_tokens.weight
+    table *= LOUDER
+    telling = Telling(processor, Knowledge(table.shape[1]))
+    few = len(CATEGORIES) + len(COLOURS)  # words, as many as a head tells apart
+    asked = [words[:few] for words in telling.asked(table)]
+    seek_alike(language, asked, telling.shown()[:few])
 
 
 def publish(model: Any, folder: Path) -> None:

@@ -1,0 +1,174 @@
+"""What PixelLM's image tokens should say: the words of what they show, and where its thing lies;
+and what a language decoder asks for.
+
+LLaVA's projector brings image tokens to where a language decoder finds them by words; from nothing,
+they are told how. They say it in the directions in which the states of a group say what they mean
+(``pixellm_knowing.py``), so that what is found need only be passed on.
+
+Shapes: I images, Q image tokens, R image tokens that are read, D language width, T words of a kind,
+V vocabulary, H W pixels of an image.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deixis.models.configs.deixis_config import scene_words
+from deixis.models.pixellm import Look
+from deixis.processing.batch import moved
+from deixis.processing.pixellm import PixelLMProcessor
+from deixis.structures.placement import Placement
+from deixis.training.pixellm.pixellm_canvas import on_canvas, things_of
+from deixis.training.pixellm.pixellm_knowing import Knowledge, bin_loss
+
+FINE = 8  # labels along a side of an image token
+GAIN = 1.6  # of a state's agreement with a word
+NOTHING = 4.0  # the score of showing nothing, so that the others lie around 0
+BLANK = 0.3  # how much a token counts that shows nothing
+LEAST = 0.25  # tokens that show a word, from which it can be found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tellable:
+    """What there is to say of the tokens of some images.
+
+    Attributes:
+        shares: kind -> (I, Q, T) how much of each image token every word takes up.
+        boxes: (I, Q, 4) of the thing that most of a token shows, on the canvas.
+        shown: (I, Q) how much of the token it takes up.
+    """
+
+    shares: Mapping[str, Tensor]
+    boxes: Tensor
+    shown: Tensor
+
+    def to(self, device: torch.device | str) -> "Tellable":
+        """Return it with its tensors on a device."""
+        shares = {kind: share.to(device) for kind, share in self.shares.items()}
+        return replace(moved(replace(self, shares={}), device), shares=shares)
+
+
+class Telling:
+    """Compares image tokens with what they show, and states with what they ask for."""
+
+    def __init__(self, processor: PixelLMProcessor, knowledge: Knowledge) -> None:
+        config = processor.config
+        self.grid, self.canvas = config.image_grid, config.canvas
+        self.knowledge = knowledge
+        width, words = config.text_config.hidden_size, sum(map(len, scene_words().values()))
+        dice = torch.Generator().manual_seed(1)
+        self.beside = nn.init.orthogonal_(torch.empty(words, width), generator=dice)
+        self.pieces = {
+            kind: _spelled(processor, names, config.text_config.vocab_size)
+            for kind, names in scene_words().items()
+        }
+
+    def look_up(
+        self, labels: Sequence[Mapping[str, np.ndarray]], things: Sequence[np.ndarray],
+        placements: Sequence[Placement],
+    ) -> Tellable:  # fmt: skip
+        """Return what images show, given labels by kind and things of their pixels (H, W)."""
+        pairs = zip(things, placements, strict=True)
+        boxes, shown = zip(
+            *(things_of(ids, place, self.grid, self.canvas) for ids, place in pairs), strict=True
+        )
+        shares = {
+            kind: [
+                self.portions(one[kind], place, len(spelled))
+                for one, place in zip(labels, placements, strict=True)
+            ]
+            for kind, spelled in self.pieces.items()
+        }
+        return Tellable(
+            shares={kind: torch.from_numpy(np.stack(each)) for kind, each in shares.items()},
+            boxes=torch.from_numpy(np.stack(boxes)),
+            shown=torch.from_numpy(np.stack(shown)),
+        )
+
+    def portions(self, labels: np.ndarray, placement: Placement, count: int) -> np.ndarray:
+        """Return (Q, count): how much of each image token shows each label (H, W) from 1 on."""
+        fine = on_canvas(labels, placement, self.grid * FINE, self.canvas)
+        known = np.eye(1 + count, dtype=np.float32)[:, 1:]  # no label: nothing
+        cells = known[fine].reshape(self.grid, FINE, self.grid, FINE, count)
+        return cells.mean((1, 3)).reshape(self.grid**2, count)
+
+    def losses(self, look: Look, true: Tellable) -> dict[str, Tensor]:
+        """Return what the image tokens that are read do not say yet.
+
+        ``told``: of all words of a kind, and none, a token is nearest to what it shows.
+        ``found``: of all tokens of an image, those that show a word are nearest to it, so that who
+        looks for words finds them. ``placed``: a token knows the box of its thing.
+
+        Args:
+            look: at the images.
+            true: what they show.
+        """
+        tokens = look.rows.float()  # (I, Q, D)
+        told = found = tokens.sum() * 0.0
+        for kind, words in self.knowledge.words.items():
+            scores = GAIN * tokens @ words.to(tokens).T  # (I, Q, T)
+            share = true.shares[kind] * look.read[..., None]
+            told = told + self._told(scores[look.read], share[look.read])
+            whole = share.sum(1, keepdim=True)  # (I, 1, T)
+            among = scores.masked_fill(~look.read[..., None], -torch.inf).log_softmax(1)
+            among = among.masked_fill(among.isinf(), 0.0)
+            each = -(share / whole.clamp(min=LEAST) * among).sum(1)  # (I, T)
+            shows = whole[:, 0] >= LEAST
+            found = found + (each * shows).sum() / shows.sum().clamp(min=1)
+        boxes = tokens @ self.knowledge.places.to(tokens).T
+        shown = true.shown * look.read
+        placed = (bin_loss(boxes, true.boxes) * shown).sum() / shown.sum().clamp(min=1)
+        kinds = len(self.pieces)
+        return {"told": told / kinds, "found": found / kinds, "placed": placed}
+
+    def _told(self, scores: Tensor, share: Tensor) -> Tensor:
+        """Return how far scores (R, T) are from what tokens show (R, T)."""
+        shows = share.sum(1, keepdim=True)
+        scores, share = F.pad(scores, (1, 0), value=NOTHING), torch.cat([1 - shows, share], 1)
+        weight = BLANK + shows[:, 0]
+        each = -(share * scores.log_softmax(1)).sum(1)
+        return (each * weight).sum() / weight.sum().clamp(min=1)
+
+    def heard(self, states: Tensor, table: Tensor, asked: Tensor) -> Tensor:
+        """Return how far states (S, D) are from the words (S, R, kinds) that are asked for in each
+        role; 1 + index of the word, 0 for none."""
+        total = states.sum() * 0.0
+        sizes = [len(spelled) for spelled in self.pieces.values()]
+        for role, directions in enumerate(self.asked(table)):
+            for kind, words in enumerate(directions.split(sizes)):
+                index = asked[:, role, kind]
+                if (index > 0).any():
+                    scores = GAIN * states[index > 0].float() @ words.T  # (s, T)
+                    total = total + F.cross_entropy(scores, index[index > 0] - 1)
+        return total / len(sizes)
+
+    def asked(self, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the directions (words, D) in which a state asks for words: those of a description
+        are the decoder's own, those of what it should stand beside are others."""
+        own = torch.cat(list(self.words(table).values()))
+        return own, self.beside.to(own)
+
+    def shown(self) -> Tensor:
+        """Return the directions (words, D) in which image tokens show words."""
+        return torch.cat(list(self.knowledge.words.values()))
+
+    def words(self, table: Tensor) -> dict[str, Tensor]:
+        """Return by kind the directions (T, D) of words in the decoder's table (V, D)."""
+        return {
+            kind: F.normalize(spelled.to(table) @ table, dim=-1)
+            for kind, spelled in self.pieces.items()
+        }
+
+
+def _spelled(processor: PixelLMProcessor, names: Sequence[str], size: int) -> Tensor:
+    """Return (T, V): which embeddings make up each word."""
+    table = torch.zeros(len(names), size)
+    for row, name in zip(table, names, strict=True):
+        pieces = processor.vocabulary.encode(name)
+        for piece in pieces:
+            row[piece] += 1 / len(pieces)
+    return table

@@ -18,7 +18,8 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from deixis.nn.attention import sight_mask
 
-PARTS = 4  # in which rows are read, by their length: the shortest are not padded to the longest
+PARTS, FULL = 4, 8  # at most so many, of so many rows at least, are read one after the other by
+# length, so that the shortest are not padded to the longest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +77,7 @@ def read_layers(
         return [embedded for _ in layers]
     group, common = sharing.group, sharing.common
     first, column = _first_rows(group), torch.arange(embedded.shape[1], device=held.device)
-    width = int(common.max())
+    width = max(1, int(common.max()))  # a decoder cannot read nothing
     begun = DynamicCache(config=decoder.config)
     sight = column[:width] <= column[:width, None]  # what lies behind a group's common is not used
     shared = _states(
@@ -112,7 +113,8 @@ def read_layers(
 def _alike_long(lengths: Tensor) -> list[Tensor]:
     """Deal rows (B,) that have any columns to read into parts of about one length."""
     order = lengths.argsort()[(lengths == 0).sum() :]
-    return [part for part in order.tensor_split(PARTS) if len(part)]
+    parts = max(1, min(PARTS, len(order) // FULL))
+    return [part for part in order.tensor_split(parts) if len(part)]
 
 
 def _taken(cache: DynamicCache, rows: Tensor) -> DynamicCache:

@@ -95,3 +95,44 @@ def test_nothing_to_read_gives_nothing() -> None:
         decoder, torch.zeros(0, 0, WIDTH), held=empty.bool(), positions=empty, sharing=sharing
     )
     assert states.shape == (0, 0, WIDTH)
+
+
+def test_many_rows_are_read_by_their_length_as_if_each_stood_alone(monkeypatch) -> None:
+    torch.manual_seed(3)
+    decoder = LlamaModel(LlamaConfig(hidden_size=WIDTH, intermediate_size=32, **SIZES)).eval()
+    lengths = torch.randint(4, 20, (40,))
+    image = torch.arange(40) % 3
+    tokens = torch.randint(0, SIZES["vocab_size"], (40, 20))
+    tokens[:, :3] = torch.tensor([[1, 2, 3], [4, 5, 6], [7, 8, 9]])[image]
+    held = torch.arange(20) < lengths[:, None]
+    positions, words = torch.arange(20).expand_as(tokens), decoder.embed_tokens(tokens)
+    read, forward = [], LlamaModel.forward
+
+    def counting(self, *args, **kwargs):
+        read.append(tuple(kwargs["inputs_embeds"].shape[:2]))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(LlamaModel, "forward", counting)
+    sharing = find_sharing(tokens, held, image)
+    states = read_packed(decoder, words, held=held, positions=positions, sharing=sharing)
+    assert read[0] == (3, 3)  # what the rows of each image share, once
+    assert sum(rows for rows, _ in read[1:]) == 40
+    own = int((lengths - 3).sum())
+    assert sum(rows * columns for rows, columns in read[1:]) < 1.3 * own < 40 * 16
+    for row, length in enumerate(lengths.tolist()):
+        alone = decoder(inputs_embeds=words[row : row + 1, :length]).last_hidden_state
+        torch.testing.assert_close(states[row, :length], alone[0], atol=1e-5, rtol=1e-5)
+        assert not states[row, length:].any()
+
+
+def test_rows_of_one_image_may_begin_differently() -> None:
+    torch.manual_seed(4)
+    decoder = LlamaModel(LlamaConfig(hidden_size=WIDTH, intermediate_size=32, **SIZES)).eval()
+    tokens = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    held = torch.ones_like(tokens, dtype=torch.bool)
+    positions, words = torch.arange(3).expand_as(tokens), decoder.embed_tokens(tokens)
+    sharing = find_sharing(tokens, held, torch.zeros(2, dtype=torch.long))
+    assert sharing.common.tolist() == [0, 0]
+    states = read_packed(decoder, words, held=held, positions=positions, sharing=sharing)
+    alone = decoder(inputs_embeds=words).last_hidden_state
+    torch.testing.assert_close(states, alone, atol=1e-5, rtol=1e-5)

@@ -6,7 +6,7 @@ and groups of different lengths: what is not held is masked, so a row never sees
 Shapes: B rows, W columns of the prefix, T columns of what is written, D language width.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +53,17 @@ def read_prefix(
     return states, reading
 
 
+def nothing_read(language: PreTrainedModel, held: Tensor) -> Reading:
+    """Return where the language decoder stands before the first column of rows (B, W)."""
+    table = language.get_input_embeddings().get_parameter("weight")
+    return Reading(
+        cache=DynamicCache(config=language.config),
+        held=held[:, :0],
+        position=torch.full((len(held),), -1, device=held.device),
+        state=table.new_zeros(len(held), table.shape[1]),
+    )
+
+
 def read_on(
     language: PreTrainedModel,
     reading: Reading,
@@ -65,6 +76,22 @@ def read_on(
     They stand one after the other, or at ``positions`` (B, T), which may pass places over; or
     (3, B, T) in time, height and width, of which the highest of the last column counts on.
     """
+    return read_layers_on(language, reading, embedded, held, positions, layers=[-1])[0]
+
+
+def read_layers_on(
+    language: PreTrainedModel,
+    reading: Reading,
+    embedded: Tensor,
+    held: Tensor,
+    positions: Tensor | None = None,
+    *,
+    layers: Sequence[int],
+) -> list[Tensor]:
+    """Read on as ``read_on`` does; return the states after each of some layers.
+
+    Layers count as in transformers' hidden states: 0 what is embedded, -1 what is normalised last.
+    """
     before, after = reading.held.shape[1], embedded.shape[1]
     index = torch.arange(before + after, device=held.device)
     causal = index[None] <= index[before:, None]
@@ -73,13 +100,15 @@ def read_on(
         steps = torch.arange(after, device=held.device) + 1
         positions = reading.position[:, None] + steps
     sight = (causal & reading.held[:, None])[:, None].to(embedded.device)
-    states = language(
+    read = language(
         inputs_embeds=embedded,
         attention_mask=sight_mask(sight, language, embedded.dtype),
         position_ids=positions.to(embedded.device),
         past_key_values=reading.cache,
         use_cache=True,
-    ).last_hidden_state
+        output_hidden_states=set(layers) != {-1},  # which would keep all of them
+    )
+    states = read.last_hidden_state
     count = held.sum(1)
     row = torch.arange(len(states), device=held.device)
     flat = positions.amax(0) if positions.dim() == 3 else positions
@@ -87,7 +116,7 @@ def read_on(
     reading.position = torch.where(count > 0, final, reading.position)
     last = states[row, (count - 1).clamp(min=0)]
     reading.state = torch.where((count > 0)[:, None].to(last.device), last, reading.state)
-    return states
+    return [states if layer == -1 else read.hidden_states[layer] for layer in layers]
 
 
 def generate(

@@ -9,14 +9,15 @@ row has for itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicCache
 
-from deixis.nn.attention import sight_mask
+from deixis.language.generate import Reading, nothing_read, read_layers_on
 
 PARTS, FULL = 4, 8  # at most so many, of so many rows at least, are read one after the other by
 # length, so that the shortest are not padded to the longest
@@ -78,24 +79,20 @@ def read_layers(
     group, common = sharing.group, sharing.common
     first, column = _first_rows(group), torch.arange(embedded.shape[1], device=held.device)
     width = max(1, int(common.max()))  # a decoder cannot read nothing
-    begun = DynamicCache(config=decoder.config)
-    sight = column[:width] <= column[:width, None]  # what lies behind a group's common is not used
-    shared = _states(
-        decoder, embedded[first, :width], sight.expand(len(first), -1, -1),
-        positions[first, :width], begun, layers,
-    )  # fmt: skip
+    alike = column[:width] < common[first, None].clamp(min=1)
+    begun = nothing_read(decoder, alike)
+    shared = read_layers_on(
+        decoder, begun, embedded[first, :width], alike, positions[first, :width], layers=layers
+    )
     lengths = held.sum(1) - common
     most = int(lengths.max())
     own = [one.new_zeros(len(embedded), most, one.shape[2]) for one in shared]
     for rows in _alike_long(lengths):
         size = int(lengths[rows].max())
         place = (common[rows, None] + column[:size]).clamp(max=len(column) - 1)  # (b, S)
-        before = (column[:width] < common[rows, None])[:, None].expand(-1, size, -1)
-        after = (column[:size] <= column[:size, None]).expand(len(rows), -1, -1)
-        sight = torch.cat([before, after], 2)  # (b, S, P + S)
-        at = (rows[:, None], place)
-        cache = _taken(begun, group[rows])
-        rest = _states(decoder, embedded[at], sight, positions[at], cache, layers)
+        at, there = (rows[:, None], place), column[:size] < lengths[rows, None]
+        reading = _taken(begun, group[rows], column[:width] < common[rows, None])
+        rest = read_layers_on(decoder, reading, embedded[at], there, positions[at], layers=layers)
         own = [
             whole.index_put((rows,), F.pad(some, (0, 0, 0, most - size)).to(whole.dtype))
             for whole, some in zip(own, rest, strict=True)
@@ -117,31 +114,16 @@ def _alike_long(lengths: Tensor) -> list[Tensor]:
     return [part for part in order.tensor_split(parts) if len(part)]
 
 
-def _taken(cache: DynamicCache, rows: Tensor) -> DynamicCache:
-    """Return a cache that begins with some rows of another, any number of times."""
-    taken = DynamicCache()
-    for number, layer in enumerate(cache.layers):
-        assert isinstance(layer, DynamicLayer)
-        assert layer.keys is not None
-        assert layer.values is not None
-        taken.update(layer.keys[rows], layer.values[rows], number)
-    return taken
-
-
-def _states(
-    decoder: PreTrainedModel, embedded: Tensor, sight: Tensor, positions: Tensor, cache: Cache,
-    layers: Sequence[int],
-) -> list[Tensor]:  # fmt: skip
-    """Read columns (B, S, D) on from a cache, seeing (B, S, all columns) of it and themselves."""
-    read = decoder(
-        inputs_embeds=embedded,
-        attention_mask=sight_mask(sight[:, None], decoder, embedded.dtype),
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        output_hidden_states=set(layers) != {-1},  # which would keep all of them
+def _taken(reading: Reading, rows: Tensor, held: Tensor) -> Reading:
+    """Return a reading of some rows of another, any number of times, that sees of its columns
+    what is held (b, P)."""
+    layers: list[Any] = list(reading.cache.layers)
+    cache = DynamicCache()
+    for number, layer in enumerate(layers):
+        cache.update(layer.keys[rows], layer.values[rows], number)
+    return Reading(
+        cache=cache, held=held, position=reading.position[rows], state=reading.state[rows]
     )
-    return [read.last_hidden_state if i == -1 else read.hidden_states[i] for i in layers]
 
 
 def _first_rows(group: Tensor) -> Tensor:

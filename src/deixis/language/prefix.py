@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
-from deixis.language.generate import Reading, read_on
+from deixis.language.generate import Reading, nothing_read, read_on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,16 +40,10 @@ def read_prefixes(
     language: PreTrainedModel, embedded: Tensor, held: Tensor, positions: Tensor
 ) -> list[Prefix]:
     """Read rows (B, W, D), held (B, W) from the left, from left to right; return each alone."""
-    cache = DynamicCache(config=language.config)
-    reading = Reading(
-        cache=cache,
-        held=held[:, :0],
-        position=positions.new_full((len(held),), -1),
-        state=embedded.new_zeros(len(held), embedded.shape[2]),
-    )
+    reading = nothing_read(language, held)
     read_on(language, reading, embedded, held, positions)
     lengths = held.sum(1).tolist()
-    layers: list[Any] = list(cache.layers)
+    layers: list[Any] = list(reading.cache.layers)
     return [
         Prefix(
             keys=tuple(layer.keys[row, :, :length] for layer in layers),

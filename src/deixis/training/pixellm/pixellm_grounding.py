@@ -22,6 +22,7 @@ from deixis.processing.batches.pixellm_batch import PixelLMBatch
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.knowing.asked import Asked
 from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.meaning import Described
 from deixis.scenes.knowing.mentioning import mentions
 from deixis.scenes.questions import Scene
 from deixis.training.objective import pixel_labels
@@ -30,7 +31,7 @@ from deixis.training.pixellm.pixellm_objective import PixelLMObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
 from deixis.training.pixellm.pixellm_seeking import lookers, noticing_loss, seeking_loss
 from deixis.training.pixellm.pixellm_stages import AnswerObjective
-from deixis.training.pixellm.pixellm_telling import GAIN, Tellable, Telling
+from deixis.training.pixellm.pixellm_telling import Tellable, Telling
 
 DRAWN = 12  # targets of a step, at most
 
@@ -143,13 +144,18 @@ class GroundingObjective(AnswerObjective):
         it should stand beside."""
         found = torch.zeros(len(questions), 2, len(self.knowledge.kinds), dtype=torch.long)
         for row, question in zip(found, questions, strict=True):
-            which = question.which[0] if question else None
-            relation = which.relation if which else None
-            for role, described in enumerate((which and which.described, relation and relation[1])):
-                for kind, names in enumerate(self.knowledge.kinds.items()):
-                    word = getattr(described, names[0], None)
-                    row[role, kind] = 1 + names[1].index(word) if word else 0
+            if question is None:
+                continue
+            which = question.which[0]
+            row[0] = self._words_of(which.described)
+            if which.relation:
+                row[1] = self._words_of(which.relation[1])
         return found
+
+    def _words_of(self, described: Described) -> Tensor:
+        """Return (kinds,): 1 + index of the word of each kind in a description, 0 for none."""
+        said = [(getattr(described, kind, None), own) for kind, own in self.knowledge.kinds.items()]
+        return torch.tensor([1 + own.index(word) if word else 0 for word, own in said])
 
     def _cover(self, asked: PixelLMBatch) -> Tensor:
         """Return (M, Q): how much of each image token is of each target."""
@@ -181,24 +187,17 @@ class GroundingObjective(AnswerObjective):
         parts = {
             "text": F.cross_entropy(model.speak(states).float(), labels),
             **self.telling.losses(look, batch.tellable),
-            "named": self._named(group_states(before, laid, asked.slots), table, batch.known),
+            "named": self.telling.named(
+                group_states(before, laid, asked.slots).flatten(0, 1),
+                self.telling.words(table),
+                batch.known.words.repeat_interleave(groups.shape[1], dim=0),
+            ),
             "heard": self.telling.heard(early[row, column], table, batch.asking[row]),
             "noticed": noticing_loss(model.language, early, *reading, batch.touched, look.read),
             "sought": seeking_loss(model.language, before, *reading, batch.cover, look.read),
             "meant": self.knowledge.loss(groups.mean(1), batch.known),
         }
         return {name: self.weights[name] * part for name, part in parts.items()}, look, groups
-
-    def _named(self, states: Tensor, table: Tensor, known: Known) -> Tensor:
-        """Cross-entropy of states (M, G, D) with the words of their targets."""
-        total = states.sum() * 0.0
-        for (_, words), index in zip(self.telling.words(table).items(), known.words.T, strict=True):
-            has = index > 0
-            if has.any():
-                scores = GAIN * states[has].float() @ words.T  # (m, G, T)
-                wanted = (index[has] - 1)[:, None].expand(scores.shape[:2])
-                total = total + F.cross_entropy(scores.flatten(0, 1), wanted.flatten())
-        return total / len(self.telling.pieces)
 
 
 class JoiningObjective(GroundingObjective):

@@ -136,32 +136,33 @@ class Telling:
     def heard(self, states: Tensor, table: Tensor, asked: Tensor) -> Tensor:
         """Return how far states (S, D) are from the words (S, R, kinds) that are asked for in each
         role; 1 + index of the word, 0 for none."""
-        total = states.sum() * 0.0
+        pairs = zip(self.asked(table), asked.unbind(1), strict=True)
+        return torch.stack([self.named(states, words, index) for words, index in pairs]).sum()
+
+    def named(self, states: Tensor, directions: Tensor, index: Tensor) -> Tensor:
+        """Return how far states (S, D) are from words (S, kinds) in directions (words, D); 1 +
+        index of the word, 0 for none."""
         sizes = [len(spelled) for spelled in self.pieces.values()]
-        for role, directions in enumerate(self.asked(table)):
-            for kind, words in enumerate(directions.split(sizes)):
-                index = asked[:, role, kind]
-                if (index > 0).any():
-                    scores = GAIN * states[index > 0].float() @ words.T  # (s, T)
-                    total = total + F.cross_entropy(scores, index[index > 0] - 1)
+        total = states.sum() * 0.0
+        for words, wanted in zip(directions.split(sizes), index.unbind(1), strict=True):
+            has = wanted > 0
+            if has.any():
+                scores = GAIN * states[has].float() @ words.T  # (s, T)
+                total = total + F.cross_entropy(scores, wanted[has] - 1)
         return total / len(sizes)
 
     def asked(self, table: Tensor) -> tuple[Tensor, Tensor]:
         """Return the directions (words, D) in which a state asks for words: those of a description
         are the decoder's own, those of what it should stand beside are others."""
-        own = torch.cat(list(self.words(table).values()))
-        return own, self.beside.to(own)
+        return self.words(table), self.beside.to(table)
 
     def shown(self) -> Tensor:
         """Return the directions (words, D) in which image tokens show words."""
         return torch.cat(list(self.knowledge.words.values()))
 
-    def words(self, table: Tensor) -> dict[str, Tensor]:
-        """Return by kind the directions (T, D) of words in the decoder's table (V, D)."""
-        return {
-            kind: F.normalize(spelled.to(table) @ table, dim=-1)
-            for kind, spelled in self.pieces.items()
-        }
+    def words(self, table: Tensor) -> Tensor:
+        """Return the directions (words, D) of words in the decoder's table (V, D)."""
+        return F.normalize(torch.cat(list(self.pieces.values())).to(table) @ table, dim=-1)
 
 
 def _spelled(processor: PixelLMProcessor, names: Sequence[str], size: int) -> Tensor:

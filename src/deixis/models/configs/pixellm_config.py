@@ -248,7 +248,7 @@ def pixellm_tiny() -> PixelLMConfig:
             image_size=128,
             hidden_act="gelu",  # CLIP's own takes three passes over memory
         ),
-        text_config=LlamaConfig(**_llama(800, 256, 640, 4, 4)),
+        text_config=LlamaConfig(**_llama(800, 256, 640, 4, 2)),  # wide heads tell much apart
         tokens_per_level=2,
         feature_layers=(-2, -5),
         decoder_width=96,

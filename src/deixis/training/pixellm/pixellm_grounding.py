@@ -16,21 +16,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deixis.models.pixellm import Look, group_states
+from deixis.models.pixellm import Laid, Look, group_states
 from deixis.processing.batch import moved
 from deixis.processing.batches.pixellm_batch import PixelLMBatch
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.knowing.asked import Asked
 from deixis.scenes.knowing.facts import Facts
-from deixis.scenes.knowing.meaning import Described
-from deixis.scenes.knowing.mentioning import mentions
+from deixis.scenes.knowing.meaning import Which
 from deixis.scenes.questions import Scene
 from deixis.training.objective import pixel_labels
 from deixis.training.pixellm.pixellm_knowing import Knowledge, Known
 from deixis.training.pixellm.pixellm_objective import PixelLMObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
-from deixis.training.pixellm.pixellm_seeking import lookers, noticing_loss, seeking_loss
+from deixis.training.pixellm.pixellm_seeking import lookers, seeking_loss
 from deixis.training.pixellm.pixellm_stages import AnswerObjective
+from deixis.training.pixellm.pixellm_standing import SAYINGS, asked_sayings
 from deixis.training.pixellm.pixellm_telling import Tellable, Telling
 
 DRAWN = 12  # targets of a step, at most
@@ -45,17 +45,16 @@ class GroundingBatch:
         tellable: what there is to say of the image tokens.
         known: what there is to know of the targets.
         cover: (M, Q) how much of each image token is of each target.
-        touched: (B, 2, Q) how much of each is of what fits a question's description, and of what
-            that should stand beside; nothing for questions by names.
-        asking: (B, 2, kinds) 1 + index of the words in these two roles, 0 for none.
+        asking: (B, kinds) 1 + index of the words of a question's description, 0 for none.
+        sayings: (B, kinds) 1 + index of what should be true of it among others, 0 for none.
     """
 
     asked: PixelLMBatch
     tellable: Tellable
     known: Known
     cover: Tensor
-    touched: Tensor
     asking: Tensor
+    sayings: Tensor
 
     def to(self, device: torch.device | str) -> "GroundingBatch":
         """Return the batch with its tensors on a device."""
@@ -64,19 +63,19 @@ class GroundingBatch:
             tellable=self.tellable.to(device),
             known=moved(self.known, device),
             cover=self.cover.to(device),
-            touched=self.touched.to(device),
             asking=self.asking.to(device),
+            sayings=self.sayings.to(device),
         )
 
 
 class GroundingObjective(AnswerObjective):
     """The words of answers, and losses that stand in for what pre-training brings.
 
-    ``told``, ``found``, ``placed``: an image token says which words it shows, and knows the box of
-    its thing. ``heard``: two layers before the last, the states that name or draw a target know the
-    words of the question's description, and of what that should stand beside. ``noticed``: the
-    layer before the last looks at what fits them. ``named``: after it, the states before a group
-    point at the words of their target. ``sought``: the last layer looks where the target lies.
+    ``told``, ``found``, ``compared``, ``placed``: an image token says which words it shows and what
+    is true of its thing among others, and knows its box. ``heard``: two layers before the last, the
+    states that name or draw a target know the words of the question's description, and what should
+    be true of it among others. ``sought``: the last two layers look where the target lies.
+    ``named``: between them, the states before a group point at the words of their target.
     ``meant``: the states of a group know its words and its box, in the same directions
     (``pixellm_knowing.py``): what is found need only be passed on. Nothing is drawn, so that a step
     has room for many questions.
@@ -86,11 +85,11 @@ class GroundingObjective(AnswerObjective):
         "text": PIXELLM.losses["text"],
         "told": 1.0,
         "found": 1.0,
+        "compared": 0.5,
         "placed": 1.0,
         "named": 0.5,
         "heard": 1.0,
-        "noticed": 0.5,
-        "sought": 1.0,
+        "sought": 2.0,
         "meant": 2.0,
     }
 
@@ -107,10 +106,10 @@ class GroundingObjective(AnswerObjective):
         assert len(asked.pixels) == len(labels), "one image a scene, and a question about each"
         assert asked.truth is not None
         images = asked.image_of_target.tolist()
-        things = [one.renderings[0].things for one in scenes]
+        facts = [Facts(one.world, one.renderings) for one in scenes]
         return GroundingBatch(
             asked=asked,
-            tellable=self.telling.look_up(labels, things, asked.placements),
+            tellable=self.telling.look_up(labels, facts, asked.placements),
             known=self.knowledge.look_up(
                 asked.truth.masks,
                 [labels[image] for image in images],
@@ -118,44 +117,25 @@ class GroundingObjective(AnswerObjective):
                 self.config.canvas,
             ),
             cover=self._cover(asked),
-            touched=self._touched(scenes, questions, asked),
             asking=self._asking(questions),
+            sayings=torch.tensor(
+                [asked_sayings(one.which[0]) if one else [0] * len(SAYINGS) for one in questions]
+            ),
         )
 
-    def _touched(
-        self, scenes: Sequence[Scene], questions: Sequence[Asked | None], asked: PixelLMBatch
-    ) -> Tensor:
-        """Return (B, 2, Q): how much of each image token a question touches, by role."""
-        facts = [Facts(one.world, one.renderings) for one in scenes]
-        things = [one.renderings[0].things for one in scenes]
-        of = [
-            self.telling.portions(ids, place, int(ids.max()))
-            for ids, place in zip(things, asked.placements, strict=True)
-        ]
-        found = np.zeros((len(questions), 2, len(of[0])), dtype=np.float32)
-        for touched, question, image in zip(found, questions, asked.image.tolist(), strict=True):
-            for one in mentions(facts[image], question) if question else ():
-                if one.thing <= of[image].shape[1]:  # else it lies behind all others
-                    touched[one.role] += of[image][:, one.thing - 1]
-        return torch.from_numpy(found)
-
     def _asking(self, questions: Sequence[Asked | None]) -> Tensor:
-        """Return (B, 2, kinds): what the first description of each question says, and that of what
-        it should stand beside."""
-        found = torch.zeros(len(questions), 2, len(self.knowledge.kinds), dtype=torch.long)
-        for row, question in zip(found, questions, strict=True):
-            if question is None:
-                continue
-            which = question.which[0]
-            row[0] = self._words_of(which.described)
-            if which.relation:
-                row[1] = self._words_of(which.relation[1])
-        return found
+        """Return (B, kinds): what the first description of each question says; 0: asked by
+        names."""
+        none = torch.zeros(len(self.knowledge.kinds), dtype=torch.long)
+        found = [self._words_of(one.which[0]) if one else none for one in questions]
+        return torch.stack(found)
 
-    def _words_of(self, described: Described) -> Tensor:
+    def _words_of(self, which: Which) -> Tensor:
         """Return (kinds,): 1 + index of the word of each kind in a description, 0 for none."""
-        said = [(getattr(described, kind, None), own) for kind, own in self.knowledge.kinds.items()]
-        return torch.tensor([1 + own.index(word) if word else 0 for word, own in said])
+        said = {kind: getattr(which.described, kind, None) for kind in self.knowledge.kinds}
+        said["part"] = which.part
+        pairs = zip(said.values(), self.knowledge.kinds.values(), strict=True)
+        return torch.tensor([1 + own.index(word) if word else 0 for word, own in pairs])
 
     def _cover(self, asked: PixelLMBatch) -> Tensor:
         """Return (M, Q): how much of each image token is of each target."""
@@ -182,8 +162,6 @@ class GroundingObjective(AnswerObjective):
         states, labels = model.labelled(hidden, laid, asked)
         table = model.language.embed_tokens.weight
         groups = group_states(hidden, laid, asked.slots)
-        row, column, _ = lookers(laid, asked)
-        reading = (laid, asked)
         parts = {
             "text": F.cross_entropy(model.speak(states).float(), labels),
             **self.telling.losses(look, batch.tellable),
@@ -192,12 +170,48 @@ class GroundingObjective(AnswerObjective):
                 self.telling.words(table),
                 batch.known.words.repeat_interleave(groups.shape[1], dim=0),
             ),
-            "heard": self.telling.heard(early[row, column], table, batch.asking[row]),
-            "noticed": noticing_loss(model.language, early, *reading, batch.touched, look.read),
-            "sought": seeking_loss(model.language, before, *reading, batch.cover, look.read),
+            "heard": self._heard(early, laid, batch, table),
+            "sought": seeking_loss(
+                model.language, [early, before], laid, asked, batch.cover, look.read
+            ),
             "meant": self.knowledge.loss(groups.mean(1), batch.known),
         }
         return {name: self.weights[name] * part for name, part in parts.items()}, look, groups
+
+
+    def _heard(self, states: Tensor, laid: Laid, batch: GroundingBatch, table: Tensor) -> Tensor:
+        """Return how far states (B, W, D) are from what their questions ask for."""
+        row, column, _ = lookers(laid, batch.asked)
+        asked = batch.asking[row], batch.sayings[row]
+        return self.telling.heard(states[row, column], table, *asked)
+
+
+class HearingObjective(GroundingObjective):
+    """What questions ask for, and how answers are put, from words alone: no picture is read.
+
+    Heads that look for what a state does not know stay where they began. A question without its
+    picture costs little, so that what states must know first is learned in many small steps.
+    """
+
+    weights: Mapping[str, float] = {
+        name: GroundingObjective.weights[name] for name in ("text", "heard")
+    }
+
+    def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        asked = batch.asked
+        assert asked.truth is not None
+        table = model.language.embed_tokens.weight
+        rows = table.new_zeros(len(asked.pixels), self.config.image_grid**2, table.shape[1])
+        none = torch.zeros_like(rows[..., 0], dtype=torch.bool)
+        nothing = Look(features=rows[:0], rows=rows, read=none)
+        laid = model.lay_out(asked.tokens, asked.held, asked.image, nothing)
+        early, hidden = model.read_layers(laid, [-3, -1])
+        states, labels = model.labelled(hidden, laid, asked)
+        parts = {
+            "text": F.cross_entropy(model.speak(states).float(), labels),
+            "heard": self._heard(early, laid, batch, table),
+        }
+        return {name: self.weights[name] * part for name, part in parts.items()}
 
 
 class JoiningObjective(GroundingObjective):

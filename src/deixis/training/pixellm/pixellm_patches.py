@@ -18,6 +18,7 @@ from deixis.models.parts.pixellm_vision import patch_mask
 from deixis.models.pixellm import Look
 from deixis.processing.batch import moved
 from deixis.processing.pixellm import PixelLMProcessor, place_image
+from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.questions import Scene
 from deixis.structures.placement import Placement
 from deixis.training.objective import pixel_labels
@@ -62,13 +63,13 @@ class SceneLook:
         pixels: (3, H, H) normalised.
         placement: how the picture lies there.
         labels: kind -> (h, w) of the picture's own pixels.
-        things: (h, w) ids, 0 for background.
+        facts: of the scene.
     """
 
     pixels: Tensor
     placement: Placement
     labels: Mapping[str, np.ndarray]
-    things: np.ndarray
+    facts: Facts
 
 
 class PatchObjective:
@@ -89,6 +90,7 @@ class PatchObjective:
         "box": 0.5,
         "told": 1.0,
         "found": 1.0,
+        "compared": 1.0,
         "placed": 1.0,
     }
 
@@ -111,8 +113,8 @@ class PatchObjective:
         """Place the picture of a scene, and look up what its pixels show."""
         pixels, placement = place_image(scene.samples[0].images[0], self.canvas)
         labels = pixel_labels(scene.world.views[0], scene.renderings[0])
-        things = scene.renderings[0].things
-        return SceneLook(pixels=pixels, placement=placement, labels=labels, things=things)
+        facts = Facts(scene.world, scene.renderings)
+        return SceneLook(pixels=pixels, placement=placement, labels=labels, facts=facts)
 
     def patches(self, looks: Sequence[SceneLook]) -> PatchBatch:
         """Return what the patches of some pictures show."""
@@ -123,7 +125,10 @@ class PatchObjective:
             )
             for kind in self.sizes
         }
-        things = [things_of(one.things, one.placement, self.grid, canvas) for one in looks]
+        things = [
+            things_of(one.facts.renderings[0].things, one.placement, self.grid, canvas)
+            for one in looks
+        ]
         return PatchBatch(
             pixels=torch.stack([one.pixels for one in looks]),
             resized=torch.tensor([one.placement.resized for one in looks]),
@@ -132,7 +137,7 @@ class PatchObjective:
             shown=torch.from_numpy(np.stack([shown for _, shown in things])),
             tellable=self.telling.look_up(
                 [one.labels for one in looks],
-                [one.things for one in looks],
+                [one.facts for one in looks],
                 [one.placement for one in looks],
             ),
         )

@@ -2,12 +2,11 @@
 
 From nothing, answers alone hardly teach a decoder to find the picture's tokens that a question
 speaks of: as long as it looks everywhere, what it finds says nothing. So stage 0 tells some heads
-of the last layer where the next target lies, from where its name begins: what they find there can
-be named, and passed on to be drawn. One layer earlier, a head is told what fits the description,
-and another beside what it should stand: all mugs, and the tree, of "the mug left of the tree".
+of the last two layers where the next target lies, from where its name begins: what they find there
+can be named, and passed on to be drawn.
 
 Shapes: M targets, S states that look for one, B rows, N tokens, W columns, Q image tokens, D
-language width, A heads that are told, E width of a head, R roles of what a question touches.
+language width, A heads that are told, E width of a head.
 """
 
 from collections.abc import Sequence
@@ -26,72 +25,56 @@ SHARP = 0.2  # how much a word that is asked for and shown counts at first
 
 
 @torch.no_grad()
-def seek_alike(language: Any, asked: Sequence[Tensor], shown: Tensor) -> None:
-    """Let the told heads of a new decoder begin by looking at what shows the words that are asked
+def seek_alike(language: Any, depth: int, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Let the told heads of a layer of a new decoder begin by looking at what shows what is asked
     for, in those dimensions that places hardly turn.
 
     Args:
         language: the decoder.
-        asked: for each told head the directions (T, D) in which a state asks for words.
-        shown: (T, D) the directions in which image tokens show them.
+        depth: of the layer; -1: the last.
+        pairs: for each told head the directions (T, D) in which a state asks for words, and those
+            in which image tokens show them.
     """
-    for layer in language.layers[-2:]:
-        attention = layer.self_attn
-        size = attention.head_dim
-        rates = language.rotary_emb.inv_freq  # (E / 2,) radians from a column to the next
-        still = (rates * REACH < 1).repeat(2)  # (E,)
-        for head, words in enumerate(asked):
-            mix = torch.zeros(size, len(shown))
-            mix[still] = nn.init.orthogonal_(torch.empty(int(still.sum()), len(shown)))
-            mix *= (SHARP * size**0.5) ** 0.5
-            own = slice(head * size, (head + 1) * size)
-            attention.q_proj.weight[own] = mix @ words
-            attention.k_proj.weight[own] = mix @ shown
+    attention = language.layers[depth].self_attn
+    size = attention.head_dim
+    rates = language.rotary_emb.inv_freq  # (E / 2,) radians from a column to the next
+    still = (rates * REACH < 1).repeat(2)  # (E,)
+    for head, (asked, shown) in enumerate(pairs):
+        mix = torch.zeros(size, len(shown))
+        mix[still] = nn.init.orthogonal_(torch.empty(int(still.sum()), len(shown)))
+        mix *= (SHARP * size**0.5) ** 0.5
+        own = slice(head * size, (head + 1) * size)
+        attention.q_proj.weight[own] = mix @ asked
+        attention.k_proj.weight[own] = mix @ shown
 
 
 def seeking_loss(
-    language: Any, states: Tensor, laid: Laid, batch: PixelLMBatch, cover: Tensor, read: Tensor
-) -> Tensor:
-    """Return how far the heads of the last layer look from the targets, in nats; 0 without any.
+    language: Any, states: Sequence[Tensor], laid: Laid, batch: PixelLMBatch, cover: Tensor,
+    read: Tensor,
+) -> Tensor:  # fmt: skip
+    """Return how far the told heads of the last layers look from the targets, in nats; 0 without
+    any.
 
     They look for a target from where its name begins to the end of its group.
 
     Args:
         language: the decoder.
-        states: (B, W, D) that its last layer reads.
+        states: (B, W, D) that each of its last layers reads.
         laid: what lies where.
         batch: the questions and their answers.
         cover: (M, Q) how much of each image token is of each target.
         read: (I, Q) which image tokens are read.
     """
     if not len(cover):
-        return states.sum() * 0.0
-    wanted = _wanted(laid, batch, cover, batch.slots.row, batch.image_of_target, read)  # (M, W)
+        return states[0].sum() * 0.0
+    wanted = _wanted(laid, batch, cover, read)  # (M, W)
     row, column, target = lookers(laid, batch)  # (S,) each
-    logs = _looks(language, -1, states, laid, row, column)  # (S, A, W)
+    looks = [
+        _looks(language, depth - len(states), one, laid, row, column)
+        for depth, one in enumerate(states)
+    ]
+    logs = torch.cat(looks, 1)  # (S, A, W)
     return _missed(logs, wanted[target][:, None].expand_as(logs))
-
-
-def noticing_loss(
-    language: Any, states: Tensor, laid: Laid, batch: PixelLMBatch, cover: Tensor, read: Tensor
-) -> Tensor:
-    """Return how far the heads of the layer before the last look from what a question touches.
-
-    A head for each role; both look from where names begin, as those of the last layer.
-
-    Args:
-        language, laid, batch, read: as for ``seeking_loss``.
-        states: (B, W, D) that the layer before the last reads.
-        cover: (B, R, Q) how much of each image token is touched in each role.
-    """
-    rows, roles = cover.shape[:2]
-    each = torch.arange(rows, device=cover.device).repeat_interleave(roles)
-    wanted = _wanted(laid, batch, cover.flatten(0, 1), each, batch.image[each], read)
-    if not len(batch.slots.row):
-        return states.sum() * 0.0
-    row, column, _ = lookers(laid, batch)
-    logs = _looks(language, -2, states, laid, row, column)[:, :roles]  # (S, R, W)
-    return _missed(logs, wanted.unflatten(0, (rows, roles))[row])
 
 
 def _missed(logs: Tensor, wanted: Tensor) -> Tensor:
@@ -136,13 +119,11 @@ def _looks(
     return scores.masked_fill(~seen[:, None], -torch.inf).log_softmax(-1)
 
 
-def _wanted(
-    laid: Laid, batch: PixelLMBatch, cover: Tensor, row: Tensor, image: Tensor, read: Tensor
-) -> Tensor:
-    """Return (M, W): what covers (M, Q) say of the columns of their rows and images (M,)."""
+def _wanted(laid: Laid, batch: PixelLMBatch, cover: Tensor, read: Tensor) -> Tensor:
+    """Return (M, W): what covers (M, Q) say of the columns of their rows."""
     place = ((batch.tokens == IMAGE) & batch.held).long().argmax(1)  # (B,)
-    first = laid.starts.gather(1, place[:, None])[:, 0][row]  # (M,)
-    mine = read[image]  # (M, Q)
+    first = laid.starts.gather(1, place[:, None])[:, 0][batch.slots.row]  # (M,)
+    mine = read[batch.image_of_target]  # (M, Q)
     column = first[:, None] + mine.long().cumsum(1) - 1
     width = laid.embedded.shape[1]
     wanted = cover.new_zeros(len(cover), width + 1)  # the last for what is not read

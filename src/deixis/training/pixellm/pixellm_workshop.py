@@ -19,7 +19,11 @@ from deixis.processing.lessons.pixellm_templates import template_texts
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.catalogue import CATEGORIES, COLOURS
 from deixis.training.pixellm.pixellm_drawing import DrawingObjective
-from deixis.training.pixellm.pixellm_grounding import GroundingObjective, JoiningObjective
+from deixis.training.pixellm.pixellm_grounding import (
+    GroundingObjective,
+    HearingObjective,
+    JoiningObjective,
+)
 from deixis.training.pixellm.pixellm_knowing import Knowledge
 from deixis.training.pixellm.pixellm_patches import PatchObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
@@ -34,6 +38,7 @@ from deixis.training.running.feeding import Processor, Workshop
 OBJECTIVES: dict[str, Any] = {
     "patches": PatchObjective,
     "drawing": DrawingObjective,
+    "hearing": HearingObjective,
     "grounding": GroundingObjective,
     "joining": JoiningObjective,
     "answer": AnswerObjective,
@@ -76,13 +81,15 @@ def build_model(run: TrainRun, folder: Path) -> tuple[PixelLM, Processor]:
 @torch.no_grad()
 def look_for_words(language: LlamaModel, processor: PixelLMProcessor) -> None:
     """Let a new language decoder begin with words that are heard beside what its layers add to
-    them, and with heads that look for words in the picture."""
+    them, and with heads that look in the picture for words, and for what is true of a thing
+    among others."""
     table = language.embed_tokens.weight
     table *= LOUDER
     telling = Telling(processor, Knowledge(table.shape[1]))
     few = len(CATEGORIES) + len(COLOURS)  # words, as many as a head tells apart
-    asked = [words[:few] for words in telling.asked(table)]
-    seek_alike(language, asked, telling.shown()[:few])
+    asked, shown = telling.words(table)[:few], telling.shown()[:few]
+    for depth in (-2, -1):
+        seek_alike(language, depth, [(asked, shown), (telling.sayings, telling.sayings)])
 
 
 def publish(model: Any, folder: Path) -> None:

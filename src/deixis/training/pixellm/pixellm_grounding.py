@@ -22,7 +22,8 @@ from deixis.processing.batches.pixellm_batch import PixelLMBatch
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.knowing.asked import Asked
 from deixis.scenes.knowing.facts import Facts
-from deixis.scenes.knowing.meaning import Which
+from deixis.scenes.knowing.meaning import Which, find
+from deixis.scenes.knowing.truth import truth_of
 from deixis.scenes.questions import Scene
 from deixis.training.objective import pixel_labels
 from deixis.training.pixellm.pixellm_knowing import Knowledge, Known
@@ -45,8 +46,8 @@ class GroundingBatch:
         tellable: what there is to say of the image tokens.
         known: what there is to know of the targets.
         cover: (M, Q) how much of each image token is of each target.
-        asking: (B, kinds) 1 + index of the words of a question's description, 0 for none.
-        sayings: (B, kinds) 1 + index of what should be true of it among others, 0 for none.
+        asking: (M, kinds) 1 + index of the words of each target's description, 0 for none.
+        sayings: (M, kinds) 1 + index of what should be true of it among others, 0 for none.
     """
 
     asked: PixelLMBatch
@@ -107,6 +108,7 @@ class GroundingObjective(AnswerObjective):
         assert asked.truth is not None
         images = asked.image_of_target.tolist()
         facts = [Facts(one.world, one.renderings) for one in scenes]
+        described = _described(facts, questions, asked)
         return GroundingBatch(
             asked=asked,
             tellable=self.telling.look_up(labels, facts, asked.placements),
@@ -117,25 +119,16 @@ class GroundingObjective(AnswerObjective):
                 self.config.canvas,
             ),
             cover=self._cover(asked),
-            asking=self._asking(questions),
-            sayings=torch.tensor(
-                [asked_sayings(one.which[0]) if one else [0] * len(SAYINGS) for one in questions]
-            ),
+            asking=_rows([self._words_of(one) for one in described], len(self.knowledge.kinds)),
+            sayings=_rows([asked_sayings(one) for one in described], len(SAYINGS)),
         )
 
-    def _asking(self, questions: Sequence[Asked | None]) -> Tensor:
-        """Return (B, kinds): what the first description of each question says; 0: asked by
-        names."""
-        none = torch.zeros(len(self.knowledge.kinds), dtype=torch.long)
-        found = [self._words_of(one.which[0]) if one else none for one in questions]
-        return torch.stack(found)
-
-    def _words_of(self, which: Which) -> Tensor:
-        """Return (kinds,): 1 + index of the word of each kind in a description, 0 for none."""
+    def _words_of(self, which: Which) -> list[int]:
+        """Return 1 + index of the word of each kind in a description, 0 for none."""
         said = {kind: getattr(which.described, kind, None) for kind in self.knowledge.kinds}
         said["part"] = which.part
         pairs = zip(said.values(), self.knowledge.kinds.values(), strict=True)
-        return torch.tensor([1 + own.index(word) if word else 0 for word, own in pairs])
+        return [1 + own.index(word) if word else 0 for word, own in pairs]
 
     def _cover(self, asked: PixelLMBatch) -> Tensor:
         """Return (M, Q): how much of each image token is of each target."""
@@ -178,11 +171,10 @@ class GroundingObjective(AnswerObjective):
         }
         return {name: self.weights[name] * part for name, part in parts.items()}, look, groups
 
-
     def _heard(self, states: Tensor, laid: Laid, batch: GroundingBatch, table: Tensor) -> Tensor:
         """Return how far states (B, W, D) are from what their questions ask for."""
-        row, column, _ = lookers(laid, batch.asked)
-        asked = batch.asking[row], batch.sayings[row]
+        row, column, target = lookers(laid, batch.asked)
+        asked = batch.asking[target], batch.sayings[target]
         return self.telling.heard(states[row, column], table, *asked)
 
 
@@ -238,3 +230,35 @@ class JoiningObjective(GroundingObjective):
             total = {name: total[name] + losses[name].sum() for name in total}
         count = max(len(groups), 1)
         return parts | {name: self.weights[name] * part / count for name, part in total.items()}
+
+
+def _described(
+    facts: Sequence[Facts], questions: Sequence[Asked | None], asked: PixelLMBatch
+) -> list[Which]:
+    """Return how each target's question describes it; by names: not at all."""
+    images = asked.image.tolist()
+    of_rows = [
+        _in_order(facts[image], question) if question else [Which()]
+        for image, question in zip(images, questions, strict=True)
+    ]
+    found, rows = [], asked.slots.row.tolist()
+    for target, row in enumerate(rows):
+        own = of_rows[row]
+        found.append(own[target - rows.index(row)] if len(own) > 1 else own[0])
+    return found
+
+
+def _in_order(facts: Facts, question: Asked) -> Sequence[Which]:
+    """Return the descriptions of a question in the order in which it is answered."""
+    truth = truth_of(facts, question) if len(question.which) > 1 else None
+    if truth is None:
+        return question.which[:1]
+    meant = {}
+    for which in question.which:
+        ((thing, _),) = find(facts, which, question.frames) or ((0, 0),)
+        meant[thing, which.part] = which
+    return [meant[hit.thing, hit.part] for hit in truth.hits]
+
+
+def _rows(found: Sequence[Sequence[int]], width: int) -> Tensor:
+    return torch.tensor(found, dtype=torch.long).reshape(-1, width)

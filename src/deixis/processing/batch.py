@@ -4,7 +4,9 @@ Shapes: F frames of G image sets, B rows (questions), N question tokens, T answe
 R prompts, X true masks, H W canvas pixels, h w cells of stride 2, hm wm of masks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -17,18 +19,20 @@ _T = TypeVar("_T")
 
 
 def moved(value: _T, device: torch.device | str, *, only_floats: bool = False) -> _T:
-    """Return a (nested) dataclass with all its tensors, or only those of floats, on a device."""
-    if not is_dataclass(value):
-        return value
-    changes: dict[str, Any] = {}
-    for field in fields(value):
-        item = getattr(value, field.name)
-        if isinstance(item, Tensor):
-            if item.is_floating_point() or not only_floats:
-                changes[field.name] = item.to(device)
-        elif is_dataclass(item):
-            changes[field.name] = moved(item, device, only_floats=only_floats)
-    return replace(value, **changes)  # type: ignore[type-var]
+    """Return a value with all its tensors, or only those of floats, on a device: a tensor, or a
+    dataclass, a tuple or a mapping of such values; anything else as it is."""
+    onward = partial(moved, device=device, only_floats=only_floats)
+    found: Any = value
+    if isinstance(value, Tensor):
+        found = value.to(device) if value.is_floating_point() or not only_floats else value
+    elif is_dataclass(value) and not isinstance(value, type):
+        own = {one.name: onward(getattr(value, one.name)) for one in fields(value)}
+        found = replace(value, **own)
+    elif isinstance(value, tuple):
+        found = tuple(map(onward, value))
+    elif isinstance(value, Mapping):
+        found = {key: onward(item) for key, item in value.items()}
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,11 +52,7 @@ class DenseBatch:
 
     def to(self, device: torch.device | str) -> "DenseBatch":
         """Return the batch with its tensors on a device."""
-        words = {kind: ids.to(device) for kind, ids in self.words.items()}
-        return moved(
-            DenseBatch(pixels=self.pixels, words=words, centre=self.centre, looks=self.looks),
-            device,
-        )
+        return moved(self, device)
 
 
 class DenseObjective:

@@ -1,6 +1,7 @@
 """What crosses between processing and models: checks, layout, devices."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -59,3 +60,29 @@ def test_all_tensors_move_and_nothing_else_changes(batch):
     assert torch.equal(here.prompts.frame, batch.prompts.frame)
     assert here.placements == batch.placements
     assert here.truth is None
+
+
+@dataclass(frozen=True)
+class Held:
+    numbers: torch.Tensor
+    ids: tuple[torch.Tensor | None, ...]
+    words: Mapping[str, torch.Tensor]
+    inner: "Held | None" = None
+    name: str = "as it is"
+
+
+def test_all_tensors_of_a_value_move_wherever_they_stand():
+    whole = torch.ones(2, dtype=torch.long)
+    inner = Held(numbers=torch.ones(2), ids=(whole, None), words={"a": torch.ones(1), "b": whole})
+    value = Held(numbers=torch.ones(3), ids=(), words={}, inner=inner)
+    on_meta = moved(value, "meta")
+    for one, before in ((on_meta, value), (on_meta.inner, inner)):
+        tensors = [one.numbers, *filter(torch.is_tensor, one.ids), *one.words.values()]
+        assert {tensor.device.type for tensor in tensors} == {"meta"}
+        assert (len(one.ids), list(one.words)) == (len(before.ids), list(before.words))
+        assert one.name == "as it is"
+        assert before.numbers.device.type == "cpu"
+    floats = moved(value, "meta", only_floats=True).inner
+    assert floats.ids == (whole, None)
+    devices = {kind: one.device.type for kind, one in floats.words.items()}
+    assert devices == {"a": "meta", "b": "cpu"}

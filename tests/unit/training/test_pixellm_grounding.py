@@ -73,10 +73,8 @@ def test_a_group_is_told_the_words_and_the_box_of_its_target(make_pixellm, scene
     assert checked == {True, False}  # wholes and parts were among them
 
 
-def test_tokens_and_groups_learn_what_they_are_told(make_pixellm, scenes):
-    model, processor = make_pixellm()
-    before = set(model.state_dict())
-    objective = GroundingObjective(processor)
+def _learn(objective, model, scenes):
+    """Learn from one picture; return its batch, and the parts of the loss before every step."""
     batches = (objective.collate([scene]) for scene in scenes)
     batch = next(batch for batch in batches if batch.asking.any())  # not asked by names
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
@@ -87,6 +85,14 @@ def test_tokens_and_groups_learn_what_they_are_told(make_pixellm, scenes):
         optimizer.zero_grad()
         sum(parts.values()).backward()
         optimizer.step()
+    return batch, seen
+
+
+def test_tokens_and_groups_learn_what_they_are_told(make_pixellm, scenes):
+    model, processor = make_pixellm()
+    before = set(model.state_dict())
+    objective = GroundingObjective(processor)
+    _, seen = _learn(objective, model, scenes)
     assert seen[0].keys() == {
         *("text", "told", "found", "compared", "placed"),
         *("heard", "named", "sought", "meant"),
@@ -102,16 +108,7 @@ def test_tokens_and_groups_learn_what_they_are_told(make_pixellm, scenes):
 def test_what_questions_ask_for_is_learned_from_words_alone(make_pixellm, scenes):
     model, processor = make_pixellm()
     objective = HearingObjective(processor)
-    batches = (objective.collate([scene]) for scene in scenes)
-    batch = next(batch for batch in batches if batch.asking.any())  # not asked by names
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    seen = []
-    for _ in range(18):
-        parts = objective(model.train(), batch)
-        seen.append({name: part.item() for name, part in parts.items()})
-        optimizer.zero_grad()
-        sum(parts.values()).backward()
-        optimizer.step()
+    batch, seen = _learn(objective, model, scenes)
     for name in ("text", "heard"):
         assert seen[-1][name] < 0.95 * seen[0][name], name
     looking = (*model.vision.parameters(), *model.projector.parameters())

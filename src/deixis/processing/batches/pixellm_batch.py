@@ -103,8 +103,4 @@ class PixelLMBatch:
 
     def to(self, device: torch.device | str) -> "PixelLMBatch":
         """Return the batch with its tensors on a device."""
-        batch = moved(self, device)
-        if batch.truth is None:
-            return batch
-        masks = tuple(mask.to(device) for mask in batch.truth.masks)
-        return replace(batch, truth=replace(batch.truth, masks=masks))
+        return moved(self, device)

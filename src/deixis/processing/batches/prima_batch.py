@@ -4,7 +4,7 @@ Shapes: F frames of G image sets, B rows (questions), N tokens, T tokens of the 
 M targets, H W pixels of a frame.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -96,8 +96,4 @@ class PrimaBatch:
 
     def to(self, device: torch.device | str) -> "PrimaBatch":
         """Return the batch with its tensors on a device."""
-        batch = moved(self, device)
-        if batch.truth is None:
-            return batch
-        masks = tuple(mask.to(device) for mask in batch.truth.masks)
-        return replace(batch, truth=replace(batch.truth, masks=masks))
+        return moved(self, device)

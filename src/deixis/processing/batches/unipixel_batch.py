@@ -4,12 +4,13 @@ Shapes: B rows, N tokens, V clips, R prompts, T frames, S side of SAM's canvas, 
 O objects.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from deixis.errors import ShapeError
+from deixis.processing.batch import moved
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,24 +90,4 @@ class UniPixelBatch:
 
     def to(self, device: torch.device | str) -> "UniPixelBatch":
         """Return the batch with its tensors on a device."""
-        prompts, truth = self.prompts, self.truth
-        return replace(
-            self,
-            tokens=self.tokens.to(device),
-            held=self.held.to(device),
-            positions=self.positions.to(device),
-            patches=self.patches.to(device),
-            grids=self.grids.to(device),
-            clips=tuple(clip.to(device) for clip in self.clips),
-            prompts=RefPrompts(
-                coords=prompts.coords.to(device),
-                is_box=prompts.is_box.to(device),
-                time=prompts.time.to(device),
-            ),
-            regions=tuple(None if one is None else one.to(device) for one in self.regions),
-            truth=None
-            if truth is None
-            else UniPixelTruth(
-                labels=truth.labels.to(device), masks=tuple(one.to(device) for one in truth.masks)
-            ),
-        )
+        return moved(self, device)

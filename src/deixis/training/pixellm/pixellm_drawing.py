@@ -46,12 +46,7 @@ class DrawingBatch:
 
     def to(self, device: torch.device | str) -> "DrawingBatch":
         """Return the batch with its tensors on a device."""
-        return DrawingBatch(
-            patches=self.patches.to(device),
-            known=moved(self.known, device),
-            image=self.image.to(device),
-            masks=self.masks.to(device),
-        )
+        return moved(self, device)
 
 
 class DrawingObjective(PatchObjective):

@@ -7,8 +7,9 @@ Shapes: I images, Q image tokens, R image tokens that are read, M targets, G tok
 D language width, T words, V vocabulary.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -59,14 +60,7 @@ class GroundingBatch:
 
     def to(self, device: torch.device | str) -> "GroundingBatch":
         """Return the batch with its tensors on a device."""
-        return GroundingBatch(
-            asked=self.asked.to(device),
-            tellable=self.tellable.to(device),
-            known=moved(self.known, device),
-            cover=self.cover.to(device),
-            asking=self.asking.to(device),
-            sayings=self.sayings.to(device),
-        )
+        return moved(self, device)
 
 
 class GroundingObjective(AnswerObjective):
@@ -238,26 +232,24 @@ def _described(
     """Return how each target's question describes it; by names: not at all."""
     images = asked.image.tolist()
     of_rows = [
-        _in_order(facts[image], question) if question else [Which()]
+        _in_order(facts[image], question) if question else repeat(Which())
         for image, question in zip(images, questions, strict=True)
     ]
-    found, rows = [], asked.slots.row.tolist()
-    for target, row in enumerate(rows):
-        own = of_rows[row]
-        found.append(own[target - rows.index(row)] if len(own) > 1 else own[0])
-    return found
+    return [next(of_rows[row]) for row in asked.slots.row.tolist()]
 
 
-def _in_order(facts: Facts, question: Asked) -> Sequence[Which]:
+def _in_order(facts: Facts, question: Asked) -> Iterator[Which]:
     """Return the descriptions of a question in the order in which it is answered."""
-    truth = truth_of(facts, question) if len(question.which) > 1 else None
-    if truth is None:
-        return question.which[:1]
+    if question.rule != "each":
+        return repeat(question.which[0])
     meant = {}
     for which in question.which:
-        ((thing, _),) = find(facts, which, question.frames) or ((0, 0),)
-        meant[thing, which.part] = which
-    return [meant[hit.thing, hit.part] for hit in truth.hits]
+        found = find(facts, which, question.frames)
+        assert found, "it was asked"
+        meant[found[0][0], which.part] = which
+    truth = truth_of(facts, question)
+    assert truth is not None, "it was asked"
+    return iter([meant[hit.thing, hit.part] for hit in truth.hits])
 
 
 def _rows(found: Sequence[Sequence[int]], width: int) -> Tensor:

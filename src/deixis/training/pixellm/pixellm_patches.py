@@ -5,7 +5,7 @@ P patches, E CLIP's width, T directions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,9 +50,7 @@ class PatchBatch:
 
     def to(self, device: torch.device | str) -> "PatchBatch":
         """Return the batch with its tensors on a device."""
-        words = {kind: ids.to(device) for kind, ids in self.words.items()}
-        same = moved(replace(self, words={}), device)
-        return replace(same, words=words, tellable=self.tellable.to(device))
+        return moved(self, device)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ vocabulary, H W pixels of an image.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from deixis.models.configs.deixis_config import scene_words
 from deixis.models.pixellm import Look
-from deixis.processing.batch import moved
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.knowing.facts import Facts
 from deixis.structures.placement import Placement
@@ -50,11 +49,6 @@ class Tellable:
     true: Tensor
     boxes: Tensor
     shown: Tensor
-
-    def to(self, device: torch.device | str) -> "Tellable":
-        """Return it with its tensors on a device."""
-        shares = {kind: share.to(device) for kind, share in self.shares.items()}
-        return replace(moved(replace(self, shares={}), device), shares=shares)
 
 
 class Telling:

@@ -125,11 +125,7 @@ class PrimaViews:
 
     def to(self, device: torch.device | str) -> "PrimaViews":
         """Return the views with their tensors on a device."""
-        words = {kind: ids.to(device) for kind, ids in self.words.items()}
-        views = PrimaViews(
-            pixels=self.pixels, canvas=self.canvas, words=words, extent=self.extent
-        )
-        return moved(views, device)
+        return moved(self, device)
 
 
 class PrimaDense:

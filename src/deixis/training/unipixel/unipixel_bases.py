@@ -10,7 +10,7 @@ clip, R <mem> tokens, K hidden tokens, C width of SAM.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -111,12 +111,7 @@ class Bases:
 
     def to(self, device: torch.device | str) -> "Bases":
         """Return all of it on a device."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        values["words"] = {kind: ids.to(device) for kind, ids in self.words.items()}
-        values["asks"] = self.asks.to(device)
-        for name in ("masks", "touched", "named"):
-            values[name] = tuple(one.to(device) for one in values[name])
-        return moved(Bases(**values), device)
+        return moved(self, device)
 
 
 class BasesObjective:

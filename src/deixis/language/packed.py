@@ -3,8 +3,8 @@
 What the rows of a group share at their beginning is read once; the rest of each row follows it,
 seeing what is shared and its own, as if it stood alone.
 
-Shapes: B rows, T columns, D language width, G groups, P columns that some group shares, S that a
-row has for itself.
+Shapes: B rows, T columns, N states, D language width, G groups, P columns that some group shares, S
+that a row has for itself.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
@@ -49,10 +48,39 @@ def find_sharing(tokens: Tensor, held: Tensor, image: Tensor) -> Sharing:
     return Sharing(group=group, common=common.scatter_reduce(0, group, agree, "amin")[group])
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Packed:
+    """States of rows that were read together: what rows share stands there once.
+
+    Attributes:
+        states: (N, D).
+        positions: (N,) at which they were read.
+        index: (B, T) which of them each column of each row is; 0 where nothing is held.
+        held: (B, T).
+    """
+
+    states: Tensor
+    positions: Tensor
+    index: Tensor
+    held: Tensor
+
+    def __getitem__(self, place: tuple[Tensor, Tensor]) -> Tensor:
+        """Return (..., D) of rows and columns (...), as from a tensor (B, T, D)."""
+        index = self.index[place]
+        return self.states.index_select(0, index.flatten()).unflatten(0, index.shape)
+
+    def padded(self) -> Tensor:
+        """Return (B, T, D); zeros where nothing is held."""
+        return self.states[self.index].masked_fill(~self.held[..., None], 0.0)
+
+
 def read_packed(
-    decoder: PreTrainedModel, embedded: Tensor, *, held: Tensor, positions: Tensor, sharing: Sharing
-) -> Tensor:
-    """Return the states (B, T, D) of a left-to-right reading; zeros where nothing is held.
+    decoder: PreTrainedModel, embedded: Tensor, *, held: Tensor, positions: Tensor,
+    sharing: Sharing, layers: Sequence[int] = (-1,),
+) -> list[Packed]:  # fmt: skip
+    """Return the states of a left-to-right reading after each of some layers.
+
+    Layers count as in transformers' hidden states: 0 what is embedded, -1 what is normalised last.
 
     Args:
         decoder: the language decoder.
@@ -60,51 +88,84 @@ def read_packed(
         held: (B, T) which columns hold something, filled from the left.
         positions: (B, T).
         sharing: which rows begin alike.
-    """
-    return read_layers(
-        decoder, embedded, held=held, positions=positions, sharing=sharing, layers=[-1]
-    )[0]
-
-
-def read_layers(
-    decoder: PreTrainedModel, embedded: Tensor, *, held: Tensor, positions: Tensor,
-    sharing: Sharing, layers: Sequence[int],
-) -> list[Tensor]:  # fmt: skip
-    """Return the states (B, T, D) after each of some layers; arguments as in ``read_packed``.
-
-    Layers count as in transformers' hidden states: 0 what is embedded, -1 what is normalised last.
+        layers: whose states are wanted.
     """
     if not len(embedded):
-        return [embedded for _ in layers]
-    group, common = sharing.group, sharing.common
-    first, column = _first_rows(group), torch.arange(embedded.shape[1], device=held.device)
-    width = max(1, int(common.max()))  # a decoder cannot read nothing
-    alike = column[:width] < common[first, None].clamp(min=1)
-    begun = nothing_read(decoder, alike)
-    shared = read_layers_on(
-        decoder, begun, embedded[first, :width], alike, positions[first, :width], layers=layers
-    )
-    lengths = held.sum(1) - common
-    most = int(lengths.max())
-    own = [one.new_zeros(len(embedded), most, one.shape[2]) for one in shared]
-    for rows in _alike_long(lengths):
-        size = int(lengths[rows].max())
-        place = (common[rows, None] + column[:size]).clamp(max=len(column) - 1)  # (b, S)
-        at, there = (rows[:, None], place), column[:size] < lengths[rows, None]
-        reading = _taken(begun, group[rows], column[:width] < common[rows, None])
-        rest = read_layers_on(decoder, reading, embedded[at], there, positions[at], layers=layers)
-        own = [
-            whole.index_put((rows,), F.pad(some, (0, 0, 0, most - size)).to(whole.dtype))
-            for whole, some in zip(own, rest, strict=True)
-        ]
-    past = column >= common[:, None]
-    place = torch.where(past, column - common[:, None] + width, column)
-    place = place.clamp(max=width + most - 1)[..., None]  # (B, T, 1)
-    both = [torch.cat([one[group], rest], 1) for one, rest in zip(shared, own, strict=True)]
+        none = torch.zeros_like(positions)
+        states, stood = embedded.flatten(0, 1), none.flatten()
+        return [Packed(states=states, positions=stood, index=none, held=held) for _ in layers]
+    common, pieces = sharing.common, _pieces(held, sharing)
+    counts = [piece.held.numel() for piece in pieces]
+    where = torch.cat([piece.places(held.shape[1]) for piece in pieces])  # (N,)
+    stood = positions.flatten()[where]
+    words = embedded.flatten(0, 1).index_select(0, where)
+    begun = nothing_read(decoder, pieces[0].held)
+    found: list[list[Tensor]] = []
+    for piece, some, at in zip(pieces, words.split(counts), stood.split(counts), strict=True):
+        reading, shape = begun, piece.held.shape
+        if found:
+            mine = sharing.group[piece.rows]
+            reading = _taken(begun, mine, pieces[0].held[mine] & (common[piece.rows, None] > 0))
+        some, at = some.unflatten(0, shape), at.unflatten(0, shape)
+        found.append(read_layers_on(decoder, reading, some, piece.held, at, layers=layers))
+    index = _index(held, sharing, pieces)
     return [
-        one.gather(1, place.expand(-1, -1, one.shape[2])).masked_fill(~held[..., None], 0.0)
-        for one in both
+        Packed(
+            states=torch.cat([one.flatten(0, 1) for one in states]),
+            positions=stood,
+            index=index,
+            held=held,
+        )
+        for states in zip(*found, strict=True)
     ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Piece:
+    """Some columns of some rows, read in one go.
+
+    Attributes:
+        rows: (b,).
+        start: (b,) the first of the columns in each row.
+        held: (b, S) which of the columns, from there, hold something.
+    """
+
+    rows: Tensor
+    start: Tensor
+    held: Tensor
+
+    def places(self, width: int) -> Tensor:
+        """Return (b * S,): where they stand among all columns of rows of some width."""
+        column = self.start[:, None] + torch.arange(self.held.shape[1], device=self.rows.device)
+        return (self.rows[:, None] * width + column.clamp(max=width - 1)).flatten()
+
+
+def _pieces(held: Tensor, sharing: Sharing) -> list[_Piece]:
+    """Return what the rows of each group share, and then what rows have for themselves."""
+    common, first = sharing.common, _first_rows(sharing.group)
+    lengths = held.sum(1) - common
+    # A decoder cannot read nothing: a group that shares nothing reads a column for nothing.
+    shared = (first, torch.zeros_like(first), common[first].clamp(min=1))
+    own = [(rows, common[rows], lengths[rows]) for rows in _alike_long(lengths)]
+    column = torch.arange(held.shape[1], device=held.device)
+    return [
+        _Piece(rows=rows, start=start, held=column[: int(count.max())] < count[:, None])
+        for rows, start, count in (shared, *own)
+    ]
+
+
+def _index(held: Tensor, sharing: Sharing, pieces: Sequence[_Piece]) -> Tensor:
+    """Return (B, T): which of the states of pieces, one after the other, each column is."""
+    shared, column = pieces[0], torch.arange(held.shape[1], device=held.device)
+    begins = -sharing.common  # where each row's own would begin if it shared nothing
+    total = shared.held.numel()
+    for piece in pieces[1:]:
+        rows, size = piece.held.shape
+        begins[piece.rows] += total + size * torch.arange(rows, device=held.device)
+        total += rows * size
+    alike = sharing.group * shared.held.shape[1]
+    past = column >= sharing.common[:, None]
+    return (torch.where(past, begins[:, None], alike[:, None]) + column).masked_fill(~held, 0)
 
 
 def _alike_long(lengths: Tensor) -> list[Tensor]:
@@ -120,7 +181,7 @@ def _taken(reading: Reading, rows: Tensor, held: Tensor) -> Reading:
     layers: list[Any] = list(reading.cache.layers)
     cache = DynamicCache()
     for number, layer in enumerate(layers):
-        cache.update(layer.keys[rows], layer.values[rows], number)
+        cache.update(layer.keys.index_select(0, rows), layer.values.index_select(0, rows), number)
     return Reading(
         cache=cache, held=held, position=reading.position[rows], state=reading.state[rows]
     )

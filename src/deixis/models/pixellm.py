@@ -24,7 +24,7 @@ from transformers import CLIPVisionModel, LlamaModel, PreTrainedModel
 
 from deixis.decoding.codebook import CodebookConfig, CodebookFusion
 from deixis.decoding.light import FeatureNeck, LightConfig, LightPixelDecoder
-from deixis.language.packed import Sharing, find_sharing, read_layers
+from deixis.language.packed import Packed, Sharing, find_sharing, read_packed
 from deixis.language.splice import held_columns, splice_rows, starts_of
 from deixis.models.configs.pixellm_config import (
     PixelLMConfig,
@@ -134,7 +134,7 @@ class PixelLM(PreTrainedModel):
         """
         look = self.see(batch.pixels, batch.resized)  # vision: (L, I, P, E), (I, Q, D)
         laid = self.lay_out(batch.tokens, batch.held, batch.image, look)  # (B, W, D)
-        hidden = self.read(laid)  # language: (B, W, D)
+        (hidden,) = self.read_layers(laid, [-1])  # language: (B, W, D)
         queries = self.queries(group_states(hidden, laid, batch.slots))  # codebook: (M, L, C)
         masks = self.point(queries, look, batch.image_of_target)  # pixel decoder: (M, h, w)
         states, labels = self.labelled(hidden, laid, batch)
@@ -190,11 +190,11 @@ class PixelLM(PreTrainedModel):
 
         What the questions about one image have in common is read once.
         """
-        return self.read_layers(laid, [-1])[0]
+        return self.read_layers(laid, [-1])[0].padded()
 
-    def read_layers(self, laid: Laid, layers: Sequence[int]) -> list[Tensor]:
+    def read_layers(self, laid: Laid, layers: Sequence[int]) -> list[Packed]:
         """Return the states (B, W, D) after each of some layers; -1 are those of ``read``."""
-        return read_layers(
+        return read_packed(
             self.language, laid.embedded, held=laid.held, positions=laid.positions,
             sharing=laid.sharing, layers=layers,
         )  # fmt: skip
@@ -227,7 +227,7 @@ class PixelLM(PreTrainedModel):
         return self.pyramid(queries, features.unbind(0), index, self.prompts)
 
     def labelled(
-        self, hidden: Tensor, laid: Laid, batch: PixelLMBatch
+        self, hidden: Tensor | Packed, laid: Laid, batch: PixelLMBatch
     ) -> tuple[Tensor, Tensor]:
         """Return the states (T, D) before labelled tokens, and these tokens (T,)."""
         assert batch.truth is not None, "forward learns from true answers; to ask, use see"
@@ -235,7 +235,7 @@ class PixelLM(PreTrainedModel):
         return hidden[row, laid.starts[row, column] - 1], batch.truth.labels[row, column]
 
 
-def group_states(hidden: Tensor, laid: Laid, slots: GroupSlots) -> Tensor:
+def group_states(hidden: Tensor | Packed, laid: Laid, slots: GroupSlots) -> Tensor:
     """Return (M, G, D): the states that predict the tokens of each group, one column before."""
     row = slots.row[:, None].expand_as(slots.column)
     return hidden[row, laid.starts[row, slots.column] - 1]

@@ -5,7 +5,7 @@ import torch
 from decoders import ATTENTIONS
 from transformers import LlamaConfig, LlamaModel
 
-from deixis.language.packed import find_sharing, read_layers, read_packed
+from deixis.language.packed import find_sharing, read_packed
 
 WIDTH = 16
 SIZES = {"num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 32}
@@ -41,9 +41,9 @@ def test_packed_rows_are_read_as_if_each_stood_alone(attention: str) -> None:
     tokens, held, image = rows()
     positions = torch.arange(6).expand_as(tokens) * 2  # places may leave some out
     words = decoder.embed_tokens(tokens)
-    states = read_packed(
-        decoder, words, held=held, positions=positions, sharing=find_sharing(tokens, held, image)
-    )
+    sharing = find_sharing(tokens, held, image)
+    (read,) = read_packed(decoder, words, held=held, positions=positions, sharing=sharing)
+    states = read.padded()
     for row, length in enumerate(LENGTHS):
         alone = decoder(
             inputs_embeds=words[row : row + 1, :length], position_ids=positions[:1, :length]
@@ -58,15 +58,17 @@ def test_states_of_every_layer_are_those_of_rows_alone() -> None:
     tokens, held, image = rows()
     positions = torch.arange(6).expand_as(tokens)
     words = decoder.embed_tokens(tokens)
-    layers = read_layers(
-        decoder, words, held=held, positions=positions,
-        sharing=find_sharing(tokens, held, image), layers=[0, 1, -1],
-    )  # fmt: skip
+    sharing, wanted = find_sharing(tokens, held, image), (0, 1, -1)
+    layers = read_packed(
+        decoder, words, held=held, positions=positions, sharing=sharing, layers=wanted
+    )
     for row, length in enumerate(LENGTHS):
         alone = decoder(inputs_embeds=words[row : row + 1, :length], output_hidden_states=True)
-        for states, layer in zip(layers, (0, 1, -1), strict=True):
+        for read, layer in zip(layers, wanted, strict=True):
+            place = torch.full((length,), row), torch.arange(length)
             own = alone.hidden_states[layer][0]
-            torch.testing.assert_close(states[row, :length], own, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(read[place], own, atol=1e-5, rtol=1e-4)
+            assert read.positions[read.index[place]].tolist() == list(range(length))
 
 
 def test_gradients_of_packed_rows_equal_those_of_rows_alone() -> None:
@@ -81,8 +83,8 @@ def test_gradients_of_packed_rows_equal_those_of_rows_alone() -> None:
     for one in (sharing, alone):
         decoder.zero_grad()
         words = decoder.embed_tokens(tokens)
-        states = read_packed(decoder, words, held=held, positions=positions, sharing=one)
-        (states * weight).sum().backward()
+        (read,) = read_packed(decoder, words, held=held, positions=positions, sharing=one)
+        (read.padded() * weight).sum().backward()
         found.append(decoder.embed_tokens.weight.grad.clone())
     torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
 
@@ -91,10 +93,10 @@ def test_nothing_to_read_gives_nothing() -> None:
     decoder = LlamaModel(LlamaConfig(hidden_size=WIDTH, intermediate_size=32, **SIZES))
     empty = torch.zeros(0, 0, dtype=torch.long)
     sharing = find_sharing(empty, empty.bool(), empty.flatten())
-    states = read_packed(
+    (read,) = read_packed(
         decoder, torch.zeros(0, 0, WIDTH), held=empty.bool(), positions=empty, sharing=sharing
     )
-    assert states.shape == (0, 0, WIDTH)
+    assert read.padded().shape == (0, 0, WIDTH)
 
 
 def test_many_rows_are_read_by_their_length_as_if_each_stood_alone(monkeypatch) -> None:
@@ -114,7 +116,8 @@ def test_many_rows_are_read_by_their_length_as_if_each_stood_alone(monkeypatch) 
 
     monkeypatch.setattr(LlamaModel, "forward", counting)
     sharing = find_sharing(tokens, held, image)
-    states = read_packed(decoder, words, held=held, positions=positions, sharing=sharing)
+    (packed,) = read_packed(decoder, words, held=held, positions=positions, sharing=sharing)
+    states = packed.padded()
     assert read[0] == (3, 3)  # what the rows of each image share, once
     assert sum(rows for rows, _ in read[1:]) == 40
     own = int((lengths - 3).sum())
@@ -133,6 +136,7 @@ def test_rows_of_one_image_may_begin_differently() -> None:
     positions, words = torch.arange(3).expand_as(tokens), decoder.embed_tokens(tokens)
     sharing = find_sharing(tokens, held, torch.zeros(2, dtype=torch.long))
     assert sharing.common.tolist() == [0, 0]
-    states = read_packed(decoder, words, held=held, positions=positions, sharing=sharing)
+    (packed,) = read_packed(decoder, words, held=held, positions=positions, sharing=sharing)
+    states = packed.padded()
     alone = decoder(inputs_embeds=words).last_hidden_state
     torch.testing.assert_close(states, alone, atol=1e-5, rtol=1e-5)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deixis.language.packed import Packed
 from deixis.models.pixellm import Laid, Look, group_states
 from deixis.processing.batch import moved
 from deixis.processing.batches.pixellm_batch import PixelLMBatch
@@ -165,7 +166,7 @@ class GroundingObjective(AnswerObjective):
         }
         return {name: self.weights[name] * part for name, part in parts.items()}, look, groups
 
-    def _heard(self, states: Tensor, laid: Laid, batch: GroundingBatch, table: Tensor) -> Tensor:
+    def _heard(self, states: Packed, laid: Laid, batch: GroundingBatch, table: Tensor) -> Tensor:
         """Return how far states (B, W, D) are from what their questions ask for."""
         row, column, target = lookers(laid, batch.asked)
         asked = batch.asking[target], batch.sayings[target]

@@ -5,8 +5,8 @@ speaks of: as long as it looks everywhere, what it finds says nothing. So stage 
 of the last two layers where the next target lies, from where its name begins: what they find there
 can be named, and passed on to be drawn.
 
-Shapes: M targets, S states that look for one, B rows, N tokens, W columns, Q image tokens, D
-language width, A heads that are told, E width of a head.
+Shapes: M targets, S states that look for one, B rows, N tokens or states, W columns, Q image
+tokens, D language width, A heads that are told, E width of a head.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
+from deixis.language.packed import Packed
 from deixis.models.pixellm import Laid
 from deixis.processing.batches.pixellm_batch import IGNORED, IMAGE, PixelLMBatch
 
@@ -49,7 +50,7 @@ def seek_alike(language: Any, depth: int, pairs: Sequence[tuple[Tensor, Tensor]]
 
 
 def seeking_loss(
-    language: Any, states: Sequence[Tensor], laid: Laid, batch: PixelLMBatch, cover: Tensor,
+    language: Any, states: Sequence[Packed], laid: Laid, batch: PixelLMBatch, cover: Tensor,
     read: Tensor,
 ) -> Tensor:  # fmt: skip
     """Return how far the told heads of the last layers look from the targets, in nats; 0 without
@@ -66,11 +67,11 @@ def seeking_loss(
         read: (I, Q) which image tokens are read.
     """
     if not len(cover):
-        return states[0].sum() * 0.0
+        return states[0].states.sum() * 0.0
     wanted = _wanted(laid, batch, cover, read)  # (M, W)
     row, column, target = lookers(laid, batch)  # (S,) each
     looks = [
-        _looks(language, depth - len(states), one, laid, row, column)
+        _looks(language, depth - len(states), one, row, column)
         for depth, one in enumerate(states)
     ]
     logs = torch.cat(looks, 1)  # (S, A, W)
@@ -98,25 +99,24 @@ def lookers(laid: Laid, batch: PixelLMBatch) -> tuple[Tensor, Tensor, Tensor]:
     return row[some], (laid.starts[row, place] - 1)[some], target[some]
 
 
-def _looks(
-    language: Any, depth: int, states: Tensor, laid: Laid, row: Tensor, column: Tensor
-) -> Tensor:
+def _looks(language: Any, depth: int, read: Packed, row: Tensor, column: Tensor) -> Tensor:
     """Return (S, A, W): the logarithm of how much the told heads of a layer look at each column,
     from the states (S,) of some rows and columns."""
     layer = language.layers[depth]
-    start = int(column.min())  # only answers look, at the ends of the rows
-    normal = layer.input_layernorm(states)
-    size = layer.self_attn.head_dim
-    asks = layer.self_attn.q_proj(normal[:, start:]).unflatten(2, (-1, size))[:, :, :HEADS]
-    keys = layer.self_attn.k_proj(normal).unflatten(2, (-1, size))
-    keys = keys.repeat_interleave(layer.self_attn.num_key_value_groups, dim=2)[:, :, :HEADS]
-    cos, sin = language.rotary_emb(normal, laid.positions)
-    asks, _ = apply_rotary_pos_emb(asks, asks, cos[:, start:], sin[:, start:], unsqueeze_dim=2)
-    keys, _ = apply_rotary_pos_emb(keys, keys, cos, sin, unsqueeze_dim=2)
-    asks, keys = asks.transpose(1, 2).float(), keys.transpose(1, 2).float()  # (B, A, W, E)
-    scores = (asks @ keys.transpose(2, 3))[row, :, column - start] * layer.self_attn.scaling
-    seen = (torch.arange(states.shape[1], device=row.device) <= column[:, None]) & laid.held[row]
-    return scores.masked_fill(~seen[:, None], -torch.inf).log_softmax(-1)
+    attention, size = layer.self_attn, layer.self_attn.head_dim
+    index = read.index[row, column]
+    normal = layer.input_layernorm(read.states)
+    asks = attention.q_proj(normal[index]).unflatten(1, (-1, size))[:, :HEADS]
+    keys = attention.k_proj(normal).unflatten(1, (-1, size))
+    keys = keys.repeat_interleave(attention.num_key_value_groups, dim=1)[:, :HEADS]
+    cos, sin = language.rotary_emb(normal, read.positions[None])  # (1, N, E)
+    asks, _ = apply_rotary_pos_emb(asks, asks, cos[0, index], sin[0, index])
+    keys, _ = apply_rotary_pos_emb(keys, keys, cos[0], sin[0])
+    scores = asks.transpose(0, 1) @ keys.permute(1, 2, 0) * attention.scaling  # (A, S, N)
+    columns = read.index[row].expand(HEADS, -1, -1)
+    mine = scores.gather(2, columns).float().transpose(0, 1)  # (S, A, W)
+    seen = (torch.arange(columns.shape[2], device=row.device) <= column[:, None]) & read.held[row]
+    return mine.masked_fill(~seen[:, None], -torch.inf).log_softmax(-1)
 
 
 def _wanted(laid: Laid, batch: PixelLMBatch, cover: Tensor, read: Tensor) -> Tensor:

@@ -160,8 +160,8 @@ class LightPixelDecoder(nn.Module):
         tokens = tokens + self.level_embed.weight[number]
         states, pixels = self.transformer[number](
             point_embeddings=tokens[:, None],
-            image_embeddings=source + prompts.no_mask(),
-            image_positional_embeddings=self.code(number, prompts).grid(size),
+            image_embeddings=source + prompts.no_mask().to(source.dtype),
+            image_positional_embeddings=self.code(number, prompts).grid(size).to(source.dtype),
             attention_similarity=None,
         )
         states = states[:, 0, : len(own)]  # (M, 1 + T, C)

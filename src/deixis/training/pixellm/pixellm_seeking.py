@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
@@ -75,16 +76,28 @@ def seeking_loss(
         for depth, one in enumerate(states)
     ]
     logs = torch.cat(looks, 1)  # (S, A, W)
-    return _missed(logs, wanted[target][:, None].expand_as(logs))
+    return _missed(logs, wanted[target], _weights(target))
 
 
-def _missed(logs: Tensor, wanted: Tensor) -> Tensor:
-    """Return the mean cross-entropy of looks (S, A, W) with what is wanted, where anything is."""
-    total = wanted.sum(-1, keepdim=True)
-    shown = total[..., 0] > 0
+def _missed(logs: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """Return the cross-entropy of looks (S, A, W) with what is wanted (S, W), where anything is;
+    each state with its weight (S,)."""
+    total = wanted.sum(1, keepdim=True)
+    weight = weight * (total[:, 0] > 0)
     share = wanted / total.clamp(min=1e-6)
-    each = -(share * logs.masked_fill(logs.isinf(), 0.0)).sum(-1)
-    return (each * shown).sum() / shown.sum().clamp(min=1)
+    each = -(share[:, None] * logs.masked_fill(logs.isinf(), 0.0)).sum(2).mean(1)
+    return (each * weight).sum() / weight.sum().clamp(min=1)
+
+
+def _weights(target: Tensor) -> Tensor:
+    """Return how much each state (S,) counts that looks for a target, in their order.
+
+    Every word that follows says more of the target; which one is meant must be known before the
+    first. So the first state counts as much as all that follow.
+    """
+    first = F.pad(target[1:] != target[:-1], (1, 0), value=True)
+    count = torch.bincount(target)[target]
+    return torch.where(first, count, 1).float()
 
 
 def lookers(laid: Laid, batch: PixelLMBatch) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
@@ -66,12 +67,11 @@ class Packed:
 
     def __getitem__(self, place: tuple[Tensor, Tensor]) -> Tensor:
         """Return (..., D) of rows and columns (...), as from a tensor (B, T, D)."""
-        index = self.index[place]
-        return self.states.index_select(0, index.flatten()).unflatten(0, index.shape)
+        return F.embedding(self.index[place], self.states)
 
     def padded(self) -> Tensor:
         """Return (B, T, D); zeros where nothing is held."""
-        return self.states[self.index].masked_fill(~self.held[..., None], 0.0)
+        return F.embedding(self.index, self.states).masked_fill(~self.held[..., None], 0.0)
 
 
 def read_packed(

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deixis.language.packed import Packed
-from deixis.models.pixellm import Laid, Look, group_states
+from deixis.models.pixellm import Look, group_states
 from deixis.processing.batch import moved
 from deixis.processing.batches.pixellm_batch import PixelLMBatch
 from deixis.processing.pixellm import PixelLMProcessor
@@ -150,6 +150,7 @@ class GroundingObjective(AnswerObjective):
         states, labels = model.labelled(hidden, laid, asked)
         table = model.language.embed_tokens.weight
         groups = group_states(hidden, laid, asked.slots)
+        looking = lookers(laid, asked)
         parts = {
             "text": F.cross_entropy(model.speak(states).float(), labels),
             **self.telling.losses(look, batch.tellable),
@@ -158,17 +159,20 @@ class GroundingObjective(AnswerObjective):
                 self.telling.words(table),
                 batch.known.words.repeat_interleave(groups.shape[1], dim=0),
             ),
-            "heard": self._heard(early, laid, batch, table),
+            "heard": self._heard(early, batch, table, looking),
             "sought": seeking_loss(
-                model.language, [early, before], laid, asked, batch.cover, look.read
+                model.language, [early, before], laid, asked, batch.cover, look.read, looking
             ),
             "meant": self.knowledge.loss(groups.mean(1), batch.known),
         }
         return {name: self.weights[name] * part for name, part in parts.items()}, look, groups
 
-    def _heard(self, states: Packed, laid: Laid, batch: GroundingBatch, table: Tensor) -> Tensor:
-        """Return how far states (B, W, D) are from what their questions ask for."""
-        row, column, target = lookers(laid, batch.asked)
+    def _heard(
+        self, states: Packed, batch: GroundingBatch, table: Tensor,
+        looking: tuple[Tensor, Tensor, Tensor],
+    ) -> Tensor:  # fmt: skip
+        """Return how far states (B, W, D) that look for targets are from what is asked for."""
+        row, column, target = looking
         asked = batch.asking[target], batch.sayings[target]
         return self.telling.heard(states[row, column], table, *asked)
 
@@ -196,7 +200,7 @@ class HearingObjective(GroundingObjective):
         states, labels = model.labelled(hidden, laid, asked)
         parts = {
             "text": F.cross_entropy(model.speak(states).float(), labels),
-            "heard": self._heard(early, laid, batch, table),
+            "heard": self._heard(early, batch, table, lookers(laid, asked)),
         }
         return {name: self.weights[name] * part for name, part in parts.items()}
 

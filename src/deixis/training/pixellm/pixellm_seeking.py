@@ -52,7 +52,7 @@ def seek_alike(language: Any, depth: int, pairs: Sequence[tuple[Tensor, Tensor]]
 
 def seeking_loss(
     language: Any, states: Sequence[Packed], laid: Laid, batch: PixelLMBatch, cover: Tensor,
-    read: Tensor,
+    read: Tensor, looking: tuple[Tensor, Tensor, Tensor],
 ) -> Tensor:  # fmt: skip
     """Return how far the told heads of the last layers look from the targets, in nats; 0 without
     any.
@@ -66,11 +66,12 @@ def seeking_loss(
         batch: the questions and their answers.
         cover: (M, Q) how much of each image token is of each target.
         read: (I, Q) which image tokens are read.
+        looking: which states look for which target, from ``lookers``.
     """
     if not len(cover):
         return states[0].states.sum() * 0.0
     wanted = _wanted(laid, batch, cover, read)  # (M, W)
-    row, column, target = lookers(laid, batch)  # (S,) each
+    row, column, target = looking
     looks = [
         _looks(language, depth - len(states), one, row, column)
         for depth, one in enumerate(states)

@@ -22,7 +22,7 @@ from deixis.models.pixellm import Look
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.knowing.facts import Facts
 from deixis.structures.placement import Placement
-from deixis.training.pixellm.pixellm_canvas import on_canvas, things_of
+from deixis.training.pixellm.pixellm_canvas import counted, on_canvas, things_of
 from deixis.training.pixellm.pixellm_knowing import Knowledge, bin_loss
 from deixis.training.pixellm.pixellm_standing import COLUMNS, SAYINGS, sayings_of
 
@@ -97,9 +97,7 @@ class Telling:
     def portions(self, labels: np.ndarray, placement: Placement, count: int) -> np.ndarray:
         """Return (Q, count): how much of each image token shows each label (H, W) from 1 on."""
         fine = on_canvas(labels, placement, self.grid * FINE, self.canvas)
-        known = np.eye(1 + count, dtype=np.float32)[:, 1:]  # no label: nothing
-        cells = known[fine].reshape(self.grid, FINE, self.grid, FINE, count)
-        return cells.mean((1, 3)).reshape(self.grid**2, count)
+        return counted(fine, self.grid, 1 + count)[:, 1:] / np.float32(FINE**2)  # 0: no label
 
     def losses(self, look: Look, true: Tellable) -> dict[str, Tensor]:
         """Return what the image tokens that are read do not say yet.

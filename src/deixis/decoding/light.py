@@ -20,7 +20,7 @@ from deixis.decoding.pyramid import Modulation, add_levels, mask_gain
 from deixis.nn.prompt_codes import FourierCode, PromptCodes
 from deixis.nn.shapes import expect_shape
 
-CHUNK = 32  # targets whose features are in memory together
+CHUNK = 16  # targets whose features are in memory together: what a cache holds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,9 +66,32 @@ class ChannelNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the features with mean 0 and deviation 1 in every cell, weighed and moved."""
-        last = features.movedim(1, -1)  # one fused pass over memory in place of eight
-        normal = F.layer_norm(last, last.shape[-1:], self.weight, self.bias, self.epsilon)
-        return normal.movedim(-1, 1).contiguous()
+        return self.last(features.movedim(1, -1)).movedim(-1, 1).contiguous()
+
+    def last(self, features: Tensor) -> Tensor:
+        """Return the same of features (..., C): one fused pass over memory in place of eight."""
+        return F.layer_norm(features, features.shape[-1:], self.weight, self.bias, self.epsilon)
+
+
+class Doubling(nn.Sequential):
+    """Makes four cells (I, E, 2h, 2w) of each (I, C, h, w): a transposed convolution whose steps do
+    not overlap, a norm over channels, GELU.
+
+    A step without overlap is a matrix product over channels. What comes of it keeps the channels of
+    a cell together in memory, as the norm and all that reads it want them.
+    """
+
+    def __init__(self, in_width: int, width: int) -> None:
+        convolution = nn.ConvTranspose2d(in_width, width, 2, 2)
+        super().__init__(convolution, ChannelNorm(width), nn.GELU())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features of finer cells."""
+        convolution, norm, gelu = self
+        weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * E, C)
+        fine = F.linear(features.movedim(1, -1), weight, convolution.bias.repeat(4))
+        fine = gelu(norm.last(fine.unflatten(-1, (2, 2, -1))))  # (I, h, w, 2, 2, E)
+        return fine.transpose(2, 3).flatten(3, 4).flatten(1, 2).movedim(-1, 1)
 
 
 class FeatureNeck(nn.Sequential):
@@ -102,8 +125,8 @@ class LightPixelDecoder(nn.Module):
         self.iou_token = nn.Embedding(1, width)
         self.mask_tokens = nn.Embedding(config.mask_tokens, width)
         self.level_embed = nn.Embedding(config.levels, width)
-        self.output_upscaling = _doubling(width, mask_width)
-        self.upsample_2x = _doubling(width, width)  # shared by the levels above the first
+        self.output_upscaling = Doubling(width, mask_width)
+        self.upsample_2x = Doubling(width, width)  # shared by the levels above the first
         self.pe1 = FourierCode(2, width)  # their code of places
         self.output_hypernetworks_mlps = nn.ModuleList(
             SamFeedForward(width, width, mask_width, 3) for _ in range(config.mask_tokens)
@@ -197,7 +220,3 @@ class LightPixelDecoder(nn.Module):
     def _weight(self) -> float:
         constant = self.config.constant
         return 1 / self.config.levels if constant is None else constant
-
-
-def _doubling(in_width: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.ConvTranspose2d(in_width, width, 2, 2), ChannelNorm(width), nn.GELU())

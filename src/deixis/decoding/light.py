@@ -9,6 +9,7 @@ Shapes: M targets, I images, L levels, C decoder width, T mask tokens, E mask wi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -82,12 +83,12 @@ class Doubling(nn.Sequential):
     """
 
     def __init__(self, in_width: int, width: int) -> None:
-        convolution = nn.ConvTranspose2d(in_width, width, 2, 2)
-        super().__init__(convolution, ChannelNorm(width), nn.GELU())
+        super().__init__(nn.ConvTranspose2d(in_width, width, 2, 2), ChannelNorm(width), nn.GELU())
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the features of finer cells."""
-        convolution, norm, gelu = self
+        convolution, norm, gelu = cast(tuple[nn.ConvTranspose2d, ChannelNorm, nn.GELU], tuple(self))
+        assert convolution.bias is not None
         weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * E, C)
         fine = F.linear(features.movedim(1, -1), weight, convolution.bias.repeat(4))
         fine = gelu(norm.last(fine.unflatten(-1, (2, 2, -1))))  # (I, h, w, 2, 2, E)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deixis.decoding.light import FeatureNeck, LightConfig, LightPixelDecoder
+from deixis.decoding.light import Doubling, FeatureNeck, LightConfig, LightPixelDecoder
 from deixis.decoding.pyramid import add_levels, mask_gain
 from deixis.errors import ShapeError
 from deixis.nn.prompt_codes import PromptCodes
@@ -100,6 +100,16 @@ def test_the_neck_changes_the_width_only():
     assert [name for name, _ in neck.named_parameters()] == [
         "0.weight", "1.weight", "1.bias", "2.weight", "3.weight", "3.bias",
     ]  # fmt: skip
+
+
+@torch.no_grad()
+def test_a_doubling_is_a_transposed_convolution_a_norm_and_gelu():
+    torch.manual_seed(0)
+    doubling, features = Doubling(6, 4), torch.randn(2, 6, 3, 5)
+    for weight in doubling.parameters():
+        torch.nn.init.normal_(weight)
+    plain = torch.nn.Sequential(*doubling)
+    torch.testing.assert_close(doubling(features), plain(features), atol=1e-5, rtol=1e-5)
 
 
 def test_queries_and_index_must_fit(parts):

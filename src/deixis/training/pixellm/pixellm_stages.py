@@ -19,7 +19,7 @@ from deixis.training.pixellm.pixellm_recipe import PIXELLM, learning, published_
 
 logger = logging.getLogger("deixis.training")
 
-WISHED, NAMED = 0.25, 0.1  # shares of own questions that wish for masks; of scenes asked by names
+WISHED, NAMED = 0.25, 0.25  # shares of own questions that wish for masks; of scenes asked by names
 
 
 class AnswerObjective:

@@ -34,6 +34,7 @@ from deixis.models.configs.unipixel_config import (
     unipixel_scenes,
     unipixel_tiny,
 )
+from deixis.nn.windows import attend_in_windows
 from deixis.processing.batch import Output
 from deixis.processing.batches.unipixel_batch import UniPixelBatch
 from deixis.prompting.regions import RegionPrompts, pool_touched
@@ -82,6 +83,7 @@ class UniPixelModel(PreTrainedModel):
         sam: Any = config.sam_config
         width = text.hidden_size
         self.vision = Qwen2_5_VisionTransformerPretrainedModel._from_config(config.vision_config)
+        attend_in_windows(self.vision)
         self.merge = self.vision.merger.mlp  # after the regions have taken their features
         self.vision.merger.mlp = nn.Identity()
         self.prompting = TimedPrompts(width, config.sam_width, int(sam.image_size))

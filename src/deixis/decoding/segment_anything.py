@@ -6,6 +6,7 @@ are no points, boxes or masks. LISA, GLaMM and PRIMA draw like this.
 Shapes: F frames, M targets, C prompt width, h w cells of the feature grid.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from transformers import SamConfig, SamModel
 
 from deixis.nn.shapes import expect_shape
+
+MOST_PIXELS, MOST_CELLS = 1024**2, 64**2  # of frames that are seen, or drawn in, at once
 
 
 class SegmentAnything(nn.Module):
@@ -25,13 +28,16 @@ class SegmentAnything(nn.Module):
         self.prompt_width = int(inner.hidden_size)
 
     def look(self, pixels: Tensor) -> Tensor:
-        """Return the features (F, C, h, w) of pixels (F, 3, H, W); one frame at a time, for a
-        ViT-H at 1024 pixels needs gigabytes for each."""
+        """Return the features (F, C, h, w) of pixels (F, 3, H, W); one frame of 1024 pixels at a
+        time, for which a ViT-H needs gigabytes, or many small ones."""
+        few = max(1, MOST_PIXELS // pixels[0, 0].numel())
         encoder = self.sam.vision_encoder
-        return torch.cat([encoder(frame[None]).last_hidden_state for frame in pixels])
+        return torch.cat([encoder(some).last_hidden_state for some in pixels.split(few)])
 
     def draw(self, prompts: Tensor, frame: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mask logits (M, 4h, 4w) and estimated IoUs (M,), one decoder call per frame.
+        """Return mask logits (M, 4h, 4w) and estimated IoUs (M,).
+
+        Frames with equally many targets are drawn together, as many as ``look`` takes at once.
 
         Args:
             prompts: (M, C).
@@ -47,19 +53,30 @@ class SegmentAnything(nn.Module):
         logits = prompts.new_zeros(len(prompts), 4 * height, 4 * width)
         score = prompts.new_zeros(len(prompts))
         place = self.sam.get_image_wide_positional_embeddings()
-        for index in frame.unique().tolist():
-            mine = torch.nonzero(frame == index)[:, 0]
-            dense = self.sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        dense = self.sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        for mine in self._together(frame, height * width):
+            here = features[frame[mine[:, 0]]]  # (G, C, h, w)
             drawn, iou = self.sam.mask_decoder(
-                image_embeddings=features[index : index + 1],
-                image_positional_embeddings=place,
-                sparse_prompt_embeddings=prompts[mine][None, :, None],
-                dense_prompt_embeddings=dense.expand(1, -1, height, width),
+                image_embeddings=here,
+                image_positional_embeddings=place.expand(len(here), -1, -1, -1),
+                sparse_prompt_embeddings=prompts[mine][:, :, None],
+                dense_prompt_embeddings=dense.expand(len(here), -1, height, width),
                 multimask_output=False,
             )
-            logits = logits.index_copy(0, mine, drawn[0, :, 0].to(logits.dtype))
-            score = score.index_copy(0, mine, iou[0, :, 0].to(score.dtype))
+            flat = mine.flatten()
+            logits = logits.index_copy(0, flat, drawn[:, :, 0].flatten(0, 1).to(logits.dtype))
+            score = score.index_copy(0, flat, iou[:, :, 0].flatten().to(score.dtype))
         return logits, score
+
+    def _together(self, frame: Tensor, cells: int) -> Iterator[Tensor]:
+        """Yield the targets (G, n) of frames (M,) that have n targets each."""
+        order = frame.argsort(stable=True)
+        _, counts = frame[order].unique_consecutive(return_counts=True)
+        apart = order.split(counts.tolist())
+        few = max(1, MOST_CELLS // cells)
+        for count in counts.unique().tolist():
+            alike = torch.stack([targets for targets in apart if len(targets) == count])
+            yield from alike.split(few)
 
 
 class SegHead(nn.Sequential):

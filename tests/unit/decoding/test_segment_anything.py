@@ -1,4 +1,4 @@
-"""SAM prompted by vectors: one decoder call per frame, the same as one per target."""
+"""SAM prompted by vectors: frames and targets together, the same as one at a time."""
 
 import pytest
 import torch
@@ -46,12 +46,27 @@ def test_a_target_is_drawn_in_its_frame_only(station, features):
     assert changed == (FRAMES == 0).tolist()
 
 
-def test_the_decoder_is_called_once_for_each_frame(station, features):
-    calls = []
-    handle = station.sam.mask_decoder.register_forward_hook(lambda *_: calls.append(1))
-    station.draw(torch.randn(5, 32).double(), FRAMES, features)
+@pytest.mark.parametrize(
+    ("frames", "calls"), [(FRAMES.tolist(), 2), ([0, 1, 2], 1), ([2, 2, 0, 1, 1], 2)]
+)
+def test_frames_with_equally_many_targets_are_drawn_together(station, features, frames, calls):
+    made = []
+    handle = station.sam.mask_decoder.register_forward_hook(lambda *_: made.append(1))
+    station.draw(torch.randn(len(frames), 32).double(), torch.tensor(frames), features)
     handle.remove()
-    assert len(calls) == 2
+    assert len(made) == calls
+
+
+def test_large_frames_are_seen_one_at_a_time_and_small_ones_together(station, monkeypatch):
+    made, pixels = [], torch.randn(5, 3, 64, 64).double()
+    encoder = station.sam.vision_encoder
+    handle = encoder.register_forward_hook(lambda _, given, __: made.append(len(given[0])))
+    together = station.look(pixels)
+    monkeypatch.setattr("deixis.decoding.segment_anything.MOST_PIXELS", 2 * 64 * 64 - 1)
+    apart = station.look(pixels)
+    handle.remove()
+    assert made == [5, 1, 1, 1, 1, 1]
+    torch.testing.assert_close(together, apart)
 
 
 def test_no_targets_give_no_masks(station, features):

@@ -52,12 +52,14 @@ class Seen:
     Attributes:
         features: (F, C, h, w) of SAM.
         embedded: (B, W, D) the tokens with the images' rows spliced in.
+        rows: (Y, D) what stands for the images in it.
         lengths: (B, N) columns that each token takes.
         num_images: S, the most images of a set; image: (F,) the image of each frame in its set.
     """
 
     features: Tensor
     embedded: Tensor
+    rows: Tensor
     lengths: Tensor
     num_images: int
     image: Tensor
@@ -132,6 +134,7 @@ class PrimaModel(PreTrainedModel):
         return Seen(
             features=look.masks,
             embedded=splice_rows(words, lengths, batch.images, rows),
+            rows=rows,
             lengths=lengths,
             num_images=int(batch.layout.num_images.max()),
             image=batch.layout.image,
@@ -186,9 +189,12 @@ class PrimaModel(PreTrainedModel):
         column = starts_of(seen.lengths)[slots.row, slots.column] - 1
         return Slots(hidden=hidden[slots.row, column], frame=slots.frame)
 
-    def point(self, slots: Slots, seen: Seen) -> Output:
-        """Draw every target in its image; SAM's own estimate of its IoU is the score."""
-        prompts = self.prompts(slots)  # (M, C)
+    def point(self, slots: Slots, seen: Seen, prompts: Tensor | None = None) -> Output:
+        """Draw every target in its image; SAM's own estimate of its IoU is the score.
+
+        ``prompts`` (M, C) are those of the slots where none are given.
+        """
+        prompts = self.prompts(slots) if prompts is None else prompts
         logits, score = self.decoding.draw(prompts, slots.frame, seen.features)
         count = len(slots.frame)
         image = torch.arange(seen.num_images, device=logits.device)

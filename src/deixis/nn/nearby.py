@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPVisionModel
+from transformers import CLIPVisionModel, InstructBlipVisionModel
 
 NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1))  # dy, dx
 HIGHEST, LOWEST = pi / 2, pi / 16  # frequencies, radians from a patch to the next
@@ -24,8 +24,9 @@ NOISE = 0.02
 
 
 @torch.no_grad()
-def look_nearby(tower: CLIPVisionModel) -> None:
-    """Let every head of CLIP's new layers look at one neighbour of each patch, turn by turn.
+def look_nearby(tower: CLIPVisionModel | InstructBlipVisionModel) -> None:
+    """Let every head of a new CLIP's or EVA's layers look at one neighbour of each patch, turn by
+    turn.
 
     Places take the first dimensions of the patches' embeddings, as many as a head has.
     """
@@ -33,21 +34,30 @@ def look_nearby(tower: CLIPVisionModel) -> None:
     size: int = config.hidden_size // config.num_attention_heads  # of a head
     rates = HIGHEST * (LOWEST / HIGHEST) ** torch.linspace(0, 1, size // 4)
     embeddings: Any = tower.embeddings
-    places = embeddings.position_embedding.weight.normal_(std=NOISE)
+    places = embeddings.position_embedding
+    places = getattr(places, "weight", places).view(-1, config.hidden_size).normal_(std=NOISE)
     places[1:, : 4 * len(rates)] += LOUDNESS * _sines(config.image_size // config.patch_size, rates)
     patches = embeddings.patch_embedding.weight
     nn.init.normal_(patches, std=patches[0].numel() ** -0.5)
     patches[: 4 * len(rates)] = 0  # these dimensions are of places
     for depth, layer in enumerate(tower.encoder.layers):
-        attention: Any = layer.self_attn
-        for projection in (attention.q_proj, attention.k_proj):
-            nn.init.normal_(projection.weight, std=NOISE)
+        query, key = _looks(layer.self_attn)
+        for weight in (query, key):
+            nn.init.normal_(weight, std=NOISE)
         for head in range(config.num_attention_heads):
             offset = NEIGHBOURS[(head + depth * config.num_attention_heads) % len(NEIGHBOURS)]
             turn = _turn(offset, rates)
             own = slice(head * size, head * size + len(turn))
-            attention.q_proj.weight[own, : len(turn)] += FOCUS**0.5 * turn
-            attention.k_proj.weight[own, : len(turn)] += FOCUS**0.5 * torch.eye(len(turn))
+            query[own, : len(turn)] += FOCUS**0.5 * turn
+            key[own, : len(turn)] += FOCUS**0.5 * torch.eye(len(turn))
+
+
+def _looks(attention: Any) -> tuple[Tensor, Tensor]:
+    """Return the weights of queries and of keys, as parts of the joined ones where they are."""
+    if hasattr(attention, "qkv"):
+        query, key, _ = attention.qkv.weight.chunk(3)
+        return query, key
+    return attention.q_proj.weight, attention.k_proj.weight
 
 
 @torch.no_grad()
@@ -62,6 +72,8 @@ def look_nearby_turning(blocks: Iterable[Any], rates: Tensor) -> None:
     for depth, block in enumerate(blocks):
         attention: Any = block.attn
         heads = attention.num_heads
+        width = attention.qkv.in_features
+        nn.init.normal_(attention.qkv.weight[: 2 * width], std=NOISE)
         query, key, _ = attention.qkv.bias.unflatten(0, (3, heads, -1)).unbind(0)  # (heads, 4 * F)
         loud = (FOCUS * query.shape[1] ** 0.5 * strength) ** 0.5
         for head in range(heads):

@@ -2,7 +2,12 @@
 
 import pytest
 import torch
-from transformers import CLIPVisionConfig, CLIPVisionModel
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    InstructBlipVisionConfig,
+    InstructBlipVisionModel,
+)
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
     Qwen2_5_VisionTransformerPretrainedModel,
@@ -15,14 +20,18 @@ SIDE = 8
 
 
 @pytest.mark.parametrize(("width", "heads"), [(128, 4), (96, 6), (64, 8)])
-def test_every_head_looks_most_at_its_own_neighbour(width, heads):
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [(CLIPVisionModel, CLIPVisionConfig), (InstructBlipVisionModel, InstructBlipVisionConfig)],
+)
+def test_every_head_looks_most_at_its_own_neighbour(kind, own, width, heads):
     torch.manual_seed(0)
     sizes = {"hidden_size": width, "intermediate_size": 64, "num_hidden_layers": 2}
-    config = CLIPVisionConfig(
+    config = own(
         **sizes, num_attention_heads=heads, image_size=8 * SIDE, patch_size=8,
         attn_implementation="eager",
     )  # fmt: skip
-    tower = CLIPVisionModel(config).eval()
+    tower = kind(config).eval()
     look_nearby(tower)
     pictures = torch.randn(24, 3, 8 * SIDE, 8 * SIDE)
     seen = tower(pictures, output_attentions=True).attentions

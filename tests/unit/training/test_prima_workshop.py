@@ -13,12 +13,14 @@ from deixis.evaluation.running.benchmarks import open_benchmark
 from deixis.models.prima import PRESETS, PrimaModel, prima_tiny
 from deixis.nn.cells import POINTS, cell_cross_entropy, read_cells
 from deixis.processing.prima import PrimaProcessor
+from deixis.processing.words.prima_words import slots_written
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
+from deixis.training.directions import fits, said_of, words_of
+from deixis.training.prima.prima_bases import PrimaBases, PrimaSpeaking
 from deixis.training.prima.prima_objective import published_parts
 from deixis.training.prima.prima_workshop import (
-    PrimaDense,
     build_model,
     publish,
     ready,
@@ -87,7 +89,7 @@ def test_a_run_goes_through_both_stages_and_leaves_a_model_that_answers(folder, 
     file = tmp_path / "run.yaml"
     file.write_text(
         f"name: tiny\nmodel: {folder}\nstages:\n"
-        "  - {name: see, objective: prima_dense, steps: 1, batch: 1, data: [{task: multi}],\n"
+        "  - {name: see, objective: prima_bases, steps: 1, batch: 1, data: [{task: multi}],\n"
         "     train: [vision.*, teaching.*], precision: fp32}\n"
         "  - {name: published, objective: prima, steps: 2, batch: 1, questions: 2,\n"
         "     data: [{task: multi}], train: [seg_head.*, 'language.*.lora_?.*'],\n"
@@ -122,17 +124,60 @@ def test_what_is_published_merges_lora_and_leaves_the_trained_model_as_it_was(fo
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-def test_dense_teaching_reaches_both_encoders_and_nothing_else(folder, tmp_path):
-    model, processor = build_model(run_of(folder), tmp_path / "none")
-    objective = PrimaDense(processor)
-    key = WorldKey(split="train", task="multi", seed=0, index=0)
-    batch = objective.collate([make_scene(key)])
-    parts = objective(model, batch)
-    assert parts.keys() == objective.weights.keys()
+SCENES = [
+    make_scene(WorldKey(split="train", task="multi", seed=0, index=index), questions=3)
+    for index in range(2)
+]
+
+
+def reached(model, parts):
+    """Return the parameters that have a gradient."""
     sum(parts.values()).backward()
-    reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
-    assert {name.split(".")[0] for name in reached} == {"vision", "decoding", "teaching"}
-    assert all("vision_encoder" in name for name in reached if name.startswith("decoding."))
+    return {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def test_bases_reach_all_that_sees_and_draws_and_nothing_else(folder, tmp_path):
+    model, processor = build_model(run_of(folder), tmp_path / "none")
+    objective = PrimaBases(processor)
+    parts = objective(model, objective.collate(SCENES))
+    assert parts.keys() == objective.weights.keys()
+    rooms = {name.split(".")[0] for name in reached(model, parts)}
+    assert rooms == {"vision", "relation", "qformer", "projection", "decoding", "teaching"}
+
+
+def test_things_are_asked_for_where_they_are_by_words_that_mean_them_alone(folder, tmp_path):
+    _, processor = build_model(run_of(folder), tmp_path / "none")
+    batch = PrimaBases(processor).collate(SCENES)
+    views = [v for s in SCENES for v in zip(s.world.views, s.renderings, strict=True)]
+    assert len(batch.said) > 6
+    for said, frame, mask in zip(batch.said.tolist(), batch.frame, batch.masks, strict=True):
+        view, rendering = views[frame]
+        fitting = [p.thing.id for p in view.placed if fits(tuple(said), words_of(p.thing))]
+        assert len(fitting) == 1
+        assert torch.equal(mask.bool(), torch.from_numpy(rendering.things == fitting[0]))
+
+
+def test_speaking_knows_the_phrase_of_every_slot_and_reaches_all_but_lora(folder, tmp_path):
+    model, processor = build_model(run_of(folder), tmp_path / "none")
+    objective = PrimaSpeaking(processor)
+    batch = objective.collate(SCENES)
+    slots = batch.asked.slots
+    samples = [s for scene in SCENES for s in scene.samples if not s.question.prompts]
+    phrases = [
+        (row, said_of(target.phrase))
+        for row, sample in enumerate(samples)
+        for target, _ in slots_written(sample.answer)
+    ]
+    assert [(int(r), tuple(p)) for r, p in zip(slots.row, batch.phrases.tolist(), strict=True)] == (
+        phrases
+    )
+    torch.manual_seed(0)
+    parts = objective(model, batch)
+    assert parts.keys() == objective.weights.keys() - {"alignment"}
+    rooms = {name.split(".")[0] for name in reached(model, parts)}
+    assert rooms == {
+        *("vision", "relation", "qformer", "projection", "decoding", "language", "seg_head")
+    }
 
 
 def test_labels_of_cells_are_those_at_their_points_by_a_slow_loop():

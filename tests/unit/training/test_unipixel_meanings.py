@@ -11,9 +11,16 @@ from deixis.processing.unipixel import UniPixelProcessor
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
 from deixis.structures.prompts import Box, Point
-from deixis.training.unipixel.unipixel_bases import BasesObjective, _absent, _asked, _fits
+from deixis.training.directions import NOTHING, WORDS, fits, said_of
+from deixis.training.unipixel.unipixel_bases import (
+    BasesObjective,
+    Looking,
+    Teaching,
+    _absent,
+    _asked,
+)
 from deixis.training.unipixel.unipixel_lessons import Teacher
-from deixis.training.unipixel.unipixel_meanings import NOTHING, WORDS, Asks, Meanings, said_of
+from deixis.training.unipixel.unipixel_meanings import Asks, Meanings
 from deixis.training.unipixel.unipixel_recipe import Lessons
 
 POINT = Point(image=0, x=10.0, y=20.0)
@@ -66,10 +73,10 @@ def test_places_are_asked_as_sam_codes_them_and_words_by_their_directions(model)
     torch.testing.assert_close(tokens[0, 0], tokens[3, 0])  # the same point
     torch.testing.assert_close(tokens[0, 1], nothing)
     torch.testing.assert_close(tokens[2, 0], nothing)
-    torch.testing.assert_close(tokens[2, 1], meanings.words(torch.tensor([red]))[0])
+    torch.testing.assert_close(tokens[2, 1], meanings.directions(torch.tensor([red]))[0])
     torch.testing.assert_close(tokens[4], nothing.expand(2, -1))
     ids = torch.tensor([said_of(f"{word} mug") for word in WORDS["colour"]])
-    apart = torch.nn.functional.normalize(meanings.words(ids * torch.tensor([0, 1, 0])), dim=1)
+    apart = torch.nn.functional.normalize(meanings.directions(ids * torch.tensor([0, 1, 0])), dim=1)
     torch.testing.assert_close(apart @ apart.T, torch.eye(len(ids)), rtol=0, atol=1e-5)
 
 
@@ -135,9 +142,34 @@ def test_words_ask_for_one_thing_alone_and_absent_words_for_none():
         if any(words):
             assert words == said[1]  # its pattern tells it from the other red mug
         absent = _absent(set(said.values()), Random(seed))
-        assert not any(_fits(absent, own) for own in said.values())
+        assert not any(fits(absent, own) for own in said.values())
         assert absent[2] == 0
     assert set(seen) >= {(False, False), (True, True), (False, True)}
+
+
+def test_looking_shows_every_picture_to_both_encoders_and_asks_for_nothing():
+    scenes = scenes_of("refer", 3)
+    processor = processor_of(scenes)
+    looked, drawn = (one(processor).collate(scenes) for one in (Looking, BasesObjective))
+    assert (len(looked.canvas), len(drawn.canvas)) == (3, 2)
+    assert not len(looked.asks)
+    assert len(drawn.asks)
+    for kind, ids in looked.words.items():
+        assert torch.equal(ids, drawn.words[kind])
+    assert all(map(torch.equal, looked.named, drawn.named))
+    torch.manual_seed(0)
+    model = UniPixelModel(unipixel_tiny())
+    model.teaching = Teaching(model.config)
+    parts = Looking(processor)(model, looked)
+    assert "masks" not in parts
+    sum(parts.values()).backward()
+    learned = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {name.split(".")[0] for name in learned} == {
+        *("vision", "merge", "regions", "tracker", "teaching", "language")
+    }
+    parts = {name.split(".")[2] for name in learned if name.startswith("tracker.")}
+    assert parts == {"vision", "mask_decoder"}  # of this what narrows its features
+    assert not any("transformer" in name for name in learned)
 
 
 def test_the_words_of_regions_and_cells_are_those_of_their_things():

@@ -21,7 +21,6 @@ from deixis.scenes.world import WorldKey
 from deixis.training.running.beginning import is_of, make_config
 from deixis.training.running.optimizing import freeze
 from deixis.training.running.trainer import train, workshop_of
-from deixis.training.unipixel import unipixel_bases
 from deixis.training.unipixel.unipixel_bases import BasesObjective, Teaching
 from deixis.training.unipixel.unipixel_recipe import add_published_adapters, published_parts
 from deixis.training.unipixel.unipixel_stages import Speaking, UniPixelObjective
@@ -206,7 +205,7 @@ def test_bases_are_taught_to_both_encoders_and_to_follow_and_nothing_else():
 
 
 def test_what_clips_ask_together_is_what_they_ask_alone(monkeypatch):
-    monkeypatch.setattr(unipixel_bases, "SHARE", 1)
+    monkeypatch.setattr(BasesObjective, "share", 1)
     model, processor = small_model(1)
     model.teaching = Teaching(model.config)
     objective, scenes = BasesObjective(processor), scenes_of("clip", "refer", "pixelqa", "many")

@@ -359,6 +359,7 @@ def unipixel_scenes() -> UniPixelConfig:
             "out_hidden_size": 256,
             "fullatt_block_indexes": [1, 3],
             "tokens_per_second": 2,
+            "rope_parameters": {"rope_type": "axial", "rope_theta": 16.0},  # a grid of 16 x 16
         },
         sam_config=scenes_sam(),
         read_frames=8,

@@ -15,6 +15,7 @@ from deixis.config import TrainRun
 from deixis.models.configs.pixellm_config import PixelLMConfig
 from deixis.models.pixellm import PRESETS, PixelLM
 from deixis.nn.nearby import look_nearby
+from deixis.nn.starting import let_words_be_heard
 from deixis.processing.lessons.pixellm_templates import template_texts
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.catalogue import CATEGORIES, COLOURS
@@ -45,7 +46,6 @@ OBJECTIVES: dict[str, Any] = {
     "paper": PaperObjective,
 }
 TASKS = ("refer", "many", "absent")  # one image, and nothing is pointed at
-LOUDER = 8.0  # than LLaMA's new embeddings
 READ_SCENES, READ_QUESTIONS = 200, 6  # worlds of each task whose words the tokenizer learns
 
 
@@ -83,8 +83,8 @@ def look_for_words(language: LlamaModel, processor: PixelLMProcessor) -> None:
     """Let a new language decoder begin with words that are heard beside what its layers add to
     them, and with heads that look in the picture for words, and for what is true of a thing
     among others."""
+    let_words_be_heard(language.embed_tokens)
     table = language.embed_tokens.weight
-    table *= LOUDER
     telling = Telling(processor, Knowledge(table.shape[1]))
     few = len(CATEGORIES) + len(COLOURS)  # words, as many as a head tells apart
     asked, shown = telling.words(table)[:few], telling.shown()[:few]

@@ -32,16 +32,18 @@ from deixis.prompting.regions import pool_touched
 from deixis.scenes.questions import Scene
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point
-from deixis.training.objective import DenseObjective, pixel_labels
-from deixis.training.unipixel.unipixel_lessons import point_at
-from deixis.training.unipixel.unipixel_meanings import (
+from deixis.training.directions import (
     KINDS,
     NOTHING,
     WORDS,
-    Asks,
-    Meanings,
     Said,
+    fits,
+    short_words,
+    words_of,
 )
+from deixis.training.objective import DenseObjective, pixel_labels
+from deixis.training.unipixel.unipixel_lessons import point_at
+from deixis.training.unipixel.unipixel_meanings import Asks, Meanings
 from deixis.training.unipixel.unipixel_recipe import EVERYTHING
 
 LABELS: Mapping[str, int] = {  # kind of word -> how many there are
@@ -51,10 +53,10 @@ FRAMES, OBJECTS = 4, 4  # of a clip that SAM learns to follow, and of its things
 LEAST = 30  # pixels of a thing that is asked for
 SHARP = 16.0  # of the likeness between what is read and a word, as logits
 WAYS = {"prompt": 0.4, "words": 0.4, "both": 0.2}  # how SAM is asked for a thing
-SHARE = 2  # of so many clips SAM looks at one: Qwen's encoder learns its words more slowly
 ABSENT = 0.5  # share of the scenes in which it is asked for one that is not there
 FINE = 2  # pixels of SAM's canvas along a side of those in which masks are compared
 MASKS = 0.2  # weight of a frame's masks, whose published weights sum up to more than 100
+DICE = 3.0  # of their dice once more: with its published share alone, masks stay small and vague
 
 
 class Teaching(nn.Module):
@@ -117,6 +119,9 @@ class Bases:
 class BasesObjective:
     """Teaches both encoders the words of every cell, and SAM to draw and to follow."""
 
+    share = 2  # of so many clips SAM looks at one: Qwen's encoder learns its words more slowly
+    draws = True  # whether SAM is asked for anything
+
     def __init__(self, processor: UniPixelProcessor) -> None:
         self.processor = processor
         self.side = int(processor.config.sam_config.image_size)
@@ -132,6 +137,7 @@ class BasesObjective:
             **{f"read_{kind}": shares[kind] for kind in KINDS},
             **{f"mem_{kind}": shares[kind] for kind in KINDS},
             "masks": MASKS,
+            "dice": DICE,
         }
 
     # -- what is shown ---------------------------------------------------------------------------
@@ -139,7 +145,7 @@ class BasesObjective:
     def collate(self, scenes: Sequence[Scene]) -> Bases:
         """Turn renderings into pixels and labels; all frames have one size."""
         clips = [self._clip(scene) for scene in scenes]
-        drawn = clips[: -(-len(clips) // SHARE)]
+        drawn = clips[: -(-len(clips) // self.share)]
         rows = [row for clip in clips for row in clip["labels"]]
         seen = [row["pixels"] for clip in drawn for row in clip["labels"]]
         return Bases(
@@ -171,14 +177,15 @@ class BasesObjective:
             moments = sample_in_buckets(len(images), FRAMES, random)
         things = [scene.renderings[one].things for one in moments]
         said = {  # thing -> its words
-            placed.thing.id: _said(placed.thing)
+            placed.thing.id: words_of(placed.thing)
             for one in moments
             for placed in scene.world.views[one].placed
         }
         ids, counts = np.unique(things[0], return_counts=True)
         clear = [int(i) for i, n in zip(ids, counts, strict=True) if i and n >= LEAST]
         view = self.processor.view_of(images, moments)
-        asked, masks = self._asked(things, clear, said, random)
+        chosen = clear if self.draws else []
+        asked, masks = self._asked(things, chosen, said if self.draws else {}, random)
         regions = {
             one: {moment: Mask(ids == one) for moment, ids in zip(moments, things, strict=True)}
             for one in clear
@@ -210,7 +217,7 @@ class BasesObjective:
         shown = {one: np.stack([ids == one for ids in things]) for one in chosen}
         asked = [_asked(Mask(shown[one][0]), one, said, random) for one in chosen]
         truth = [torch.from_numpy(shown[one]) for one in chosen]
-        if random.random() < ABSENT:
+        if said and random.random() < ABSENT:
             asked.append((None, _absent(set(said.values()), random)))
             truth.append(torch.zeros(len(things), *things[0].shape, dtype=torch.bool))
         side = self.side // FINE
@@ -230,20 +237,29 @@ class BasesObjective:
         looked = {kind: ids[: len(batch.canvas)] for kind, ids in batch.words.items()}
         table = self._table(model)
         read = {kind: _likeness(model.merge(features), table[kind]) for kind in KINDS}
-        maps = [
-            ("qwen", model.teaching.of_patches(features, (height, width)), pairs),
-            *(("sam", one, looked) for one in model.teaching.of_cells(seen)),
-            ("read", {k: _as_map(logits, grid) for k, logits in read.items()}, pairs),
-        ]
+        parts = self._unknown(
+            [
+                ("qwen", model.teaching.of_patches(features, (height, width)), pairs),
+                *(("sam", one, looked) for one in model.teaching.of_cells(seen)),
+                ("read", {k: _as_map(logits, grid) for k, logits in read.items()}, pairs),
+            ]
+        )
+        parts |= self._regions(model, features, batch, table)
+        if self.draws:
+            with exactly(features.device):
+                parts |= self._masks(model, batch, seen)
+        return {name: part * self.weights[name] for name, part in parts.items()}
+
+    def _unknown(
+        self, maps: Sequence[tuple[str, Mapping[str, Tensor], Mapping[str, Tensor]]]
+    ) -> dict[str, Tensor]:
+        """Return, by encoder and kind, what maps do not know yet of the words that they show."""
         parts: dict[str, Tensor] = {}
         for eye, logits, labels in maps:
             for kind, own in logits.items():
                 loss = cell_cross_entropy(own, _read(labels[kind], tuple(own.shape[2:])))
                 parts[f"{eye}_{kind}"] = parts.get(f"{eye}_{kind}", 0) + loss / _times(eye)
-        parts |= self._regions(model, features, batch, table)
-        with exactly(features.device):
-            parts["masks"] = self._masks(model, batch, seen)
-        return {name: part * self.weights[name] for name, part in parts.items()}
+        return parts
 
     def _table(self, model: Any) -> dict[str, Tensor]:
         """Return, by kind, the directions (n, D) of words in the table of the language decoder."""
@@ -272,11 +288,11 @@ class BasesObjective:
             for place, kind in enumerate(KINDS)
         }
 
-    def _masks(self, model: Any, batch: Bases, seen: FrameFeatures) -> Tensor:
-        """Return the mean loss of a frame, of what is asked for and followed; clips of one length
-        are drawn together."""
+    def _masks(self, model: Any, batch: Bases, seen: FrameFeatures) -> dict[str, Tensor]:
+        """Return the mean loss of a frame, of what is asked for and followed, and its dice; clips
+        of one length are drawn together."""
         hidden = self.meanings.tokens(model, batch.asks).split(batch.objects)
-        losses = [seen.coarse.sum() * 0]
+        losses, dice = [seen.coarse.sum() * 0], [seen.coarse.sum() * 0]
         for length, clips in _of_one_length(batch):
             first = [sum(batch.lengths[:clip]) for clip in clips]
             rows = torch.cat(
@@ -290,16 +306,28 @@ class BasesObjective:
                     drawn.candidates, drawn.candidate_scores, drawn.presence_logits, true
                 )
                 losses.append(loss.total * len(clips))
-        return torch.stack(losses).sum() / len(batch.canvas)
+                dice.append(loss.dice * len(clips))
+        parts = {"masks": losses, "dice": dice}
+        return {name: torch.stack(p).sum() / len(batch.canvas) for name, p in parts.items()}
 
 
-def _said(thing: Any) -> Said:
-    """Return the words of a thing of a world."""
-    own = (thing.category, thing.colour, thing.pattern)
-    category, colour, pattern = (
-        1 + WORDS[kind].index(word) for kind, word in zip(KINDS, own, strict=True)
-    )
-    return category, colour, pattern
+class Looking(BasesObjective):
+    """Teaches both encoders the words of every cell, and no more: many pictures in short time."""
+
+    share, draws = 1, False
+
+
+class Sketching(BasesObjective):
+    """Teaches SAM alone: the words of its cells, and to draw; Qwen's encoder does not look."""
+
+    share = 1
+
+    def __call__(self, model: Any, batch: Bases) -> dict[str, Tensor]:
+        with exactly(batch.canvas.device):
+            seen = model.tracker.sam.look(batch.canvas)
+            maps = [("sam", one, batch.words) for one in model.teaching.of_cells(seen)]
+            parts = self._unknown(maps) | self._masks(model, batch, seen)
+        return {name: part * self.weights[name] for name, part in parts.items()}
 
 
 def _asked(
@@ -307,26 +335,12 @@ def _asked(
 ) -> tuple[Point | Box | None, Said]:
     """Ask for a thing with a prompt, with its words where they mean it alone, or with both."""
     others = [words for one, words in said.items() if one != thing]
-    own = said[thing]
-    short: Said = (own[0], own[1], 0)
-    words = next(
-        (
-            some
-            for some in ((short, own) if random.random() < 0.7 else (own,))
-            if all(not _fits(some, other) for other in others)
-        ),
-        NOTHING,
-    )
+    words = short_words(said[thing], others, random)
     way = random.choices(list(WAYS), list(WAYS.values()))[0] if any(words) else "prompt"
     if way == "words":
         return None, words
     prompt = point_at(mask, 0, 1, EVERYTHING, random)
     return prompt, words if way == "both" and isinstance(prompt, Point) else NOTHING
-
-
-def _fits(some: Said, whole: Said) -> bool:
-    """Tell whether words are true of a thing with these."""
-    return all(word in (0, own) for word, own in zip(some, whole, strict=True))
 
 
 def _absent(there: set[Said], random: Random) -> Said:
@@ -336,7 +350,7 @@ def _absent(there: set[Said], random: Random) -> Said:
         place = random.randrange(2)
         near[place] = 1 + random.randrange(len(WORDS[KINDS[place]]))
         some: Said = (near[0], near[1], 0)
-        if not any(_fits(some, own) for own in there):
+        if not any(fits(some, own) for own in there):
             return some
 
 

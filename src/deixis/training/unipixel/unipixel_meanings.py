@@ -12,19 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from deixis.models.configs.deixis_config import scene_words
 from deixis.processing.batch import moved
 from deixis.processing.unipixel import canvas_corners
 from deixis.structures.prompts import Box, Point
-
-KINDS = ("category", "colour", "pattern")
-WORDS = {kind: tuple(scene_words()[kind]) for kind in KINDS}
-STRENGTH = 0.5  # root mean square of what one word adds to a token; that of a place is 0.7
-
-Said = tuple[int, int, int]  # for each kind 1 + index of the word, 0 where none is said
-NOTHING: Said = (0, 0, 0)
+from deixis.training.directions import KINDS, Directions, Said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,14 +74,7 @@ class Meanings:
     """
 
     def __init__(self, width: int) -> None:
-        total = sum(map(len, WORDS.values()))
-        dice = torch.Generator().manual_seed(0)
-        rows = nn.init.orthogonal_(torch.empty(total, width), generator=dice)
-        rows = rows / rows.square().mean(1, keepdim=True).sqrt() * STRENGTH
-        unsaid = torch.zeros(1, width)
-        self.tables = [
-            torch.cat([unsaid, own]) for own in rows.split([len(w) for w in WORDS.values()])
-        ]
+        self.directions = Directions(width)
 
     def tokens(self, model: Any, asks: Asks) -> Tensor:
         """Return (M, K, C), what hidden tokens ought to be; learned codes are taken as they are."""
@@ -98,30 +84,6 @@ class Meanings:
         where = codes.points(asks.coords, model.prompting.labels(asks.is_box), pad=False)
         where = torch.where(asks.pointed[:, None, None], where, nothing[:, :2])
         said = asks.said.any(1)[:, None]
-        what = torch.where(said, self.words(asks.said).to(where), where[:, 1])
+        what = torch.where(said, self.directions(asks.said).to(where), where[:, 1])
         tokens = torch.cat([where[:, :1], what[:, None], nothing[:, 2:]], 1)
         return tokens if most > 1 else tokens.sum(1, keepdim=True)
-
-    def words(self, said: Tensor) -> Tensor:
-        """Return (M, C) of words (M, 3): the sum of their directions."""
-        tables = [table.to(said.device) for table in self.tables]
-        return torch.stack([table[ids] for table, ids in zip(tables, said.T, strict=True)]).sum(0)
-
-
-def said_of(phrase: str) -> Said:
-    """Return the words of a phrase such as "striped blue fish with a pink fin".
-
-    Of a part of a thing nothing is said: its words are those of the whole.
-
-    Example:
-        >>> said_of("red mug") == said_of("the red mug with a blue handle") != NOTHING
-        True
-    """
-    if " of the " in phrase:
-        return NOTHING
-    words = phrase.split(" with ")[0].split()
-    found = [
-        next((1 + table.index(word) for word in words if word in table), 0)
-        for table in WORDS.values()
-    ]
-    return found[0], found[1], found[2]

@@ -20,9 +20,10 @@ from deixis.nn.precision import exactly
 from deixis.processing.batches.unipixel_batch import UniPixelBatch
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.words.unipixel_text import IGNORED
-from deixis.training.unipixel.unipixel_bases import BasesObjective
+from deixis.training.directions import NOTHING, WORDS, said_of
+from deixis.training.unipixel.unipixel_bases import BasesObjective, Looking, Sketching
 from deixis.training.unipixel.unipixel_lessons import Teacher
-from deixis.training.unipixel.unipixel_meanings import NOTHING, WORDS, Asks, Meanings, said_of
+from deixis.training.unipixel.unipixel_meanings import Asks, Meanings
 from deixis.training.unipixel.unipixel_objective import unipixel_losses
 from deixis.training.unipixel.unipixel_recipe import (
     EVERYTHING,
@@ -211,6 +212,8 @@ class Speaking(UniPixelObjective):
 
 
 OBJECTIVES: dict[str, Any] = {
+    "looking": Looking,
+    "sketching": Sketching,
     "bases": BasesObjective,
     "speaking": Speaking,
     "unipixel": UniPixelObjective,

@@ -1,0 +1,88 @@
+"""Words of our scenes as vectors that never learn: what a prompt of a mask says, agreed upon.
+
+Both sides of a prompt learn it in stage 0: what draws, to draw what it says, and what reads, to say
+it. So no model has a weight that only training needs.
+
+Shapes: M targets, C width of a prompt.
+"""
+
+from collections.abc import Collection
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deixis.models.configs.deixis_config import scene_words
+
+KINDS = ("category", "colour", "pattern")
+WORDS = {kind: tuple(scene_words()[kind]) for kind in KINDS}
+STRENGTH = 0.5  # root mean square of what one word adds to a prompt
+SHORT = 0.7  # share of the things that are called by category and colour where that suffices
+
+Said = tuple[int, int, int]  # for each kind 1 + index of the word, 0 where none is said
+NOTHING: Said = (0, 0, 0)
+
+
+class Directions:
+    """Gives each word a fixed random direction.
+
+    Args:
+        width: C.
+    """
+
+    def __init__(self, width: int) -> None:
+        total = sum(map(len, WORDS.values()))
+        dice = torch.Generator().manual_seed(0)
+        rows = nn.init.orthogonal_(torch.empty(total, width), generator=dice)
+        rows = rows / rows.square().mean(1, keepdim=True).sqrt() * STRENGTH
+        unsaid = torch.zeros(1, width)
+        self.tables = [
+            torch.cat([unsaid, own]) for own in rows.split([len(w) for w in WORDS.values()])
+        ]
+
+    def __call__(self, said: Tensor) -> Tensor:
+        """Return (M, C) of words (M, 3): the sum of their directions."""
+        tables = [table.to(said.device) for table in self.tables]
+        return torch.stack([table[ids] for table, ids in zip(tables, said.T, strict=True)]).sum(0)
+
+
+def words_of(thing: Any) -> Said:
+    """Return the words of a thing of a world."""
+    own = (thing.category, thing.colour, thing.pattern)
+    category, colour, pattern = (
+        1 + WORDS[kind].index(word) for kind, word in zip(KINDS, own, strict=True)
+    )
+    return category, colour, pattern
+
+
+def short_words(own: Said, others: Collection[Said], random: Random) -> Said:
+    """Return words that mean a thing alone among others; ``NOTHING`` if none do."""
+    short: Said = (own[0], own[1], 0)
+    tried = (short, own) if random.random() < SHORT else (own,)
+    fitting = (some for some in tried if not any(fits(some, other) for other in others))
+    return next(fitting, NOTHING)
+
+
+def fits(some: Said, whole: Said) -> bool:
+    """Tell whether words are true of a thing with these."""
+    return all(word in (0, own) for word, own in zip(some, whole, strict=True))
+
+
+def said_of(phrase: str) -> Said:
+    """Return the words of a phrase such as "striped blue fish with a pink fin".
+
+    Of a part of a thing nothing is said: its words are those of the whole.
+
+    Example:
+        >>> said_of("red mug") == said_of("the red mug with a blue handle") != NOTHING
+        True
+    """
+    if " of the " in phrase:
+        return NOTHING
+    words = phrase.split(" with ")[0].split()
+    found = [
+        next((1 + table.index(word) for word in words if word in table), 0)
+        for table in WORDS.values()
+    ]
+    return found[0], found[1], found[2]

@@ -22,6 +22,7 @@ from deixis.processing.batches.pixellm_batch import (
     PixelLMTruth,
 )
 from deixis.processing.pixels import cut_logits
+from deixis.processing.words.concluding import conclusion
 from deixis.processing.words.pixellm_prompts import (
     END,
     LLAVA_V1,
@@ -356,6 +357,7 @@ class PixelLMProcessor:
             targets=tuple(t for t, _ in present),
             spans=tuple(span for _, span in present),
             absent=tuple(t for t in named if not t.masks),
+            conclusion=conclusion(read.text),
             unfinished=unfinished,
             drawn=tuple(bool(t.masks) for t in named),
             logits=kept_logits(targets),

@@ -19,6 +19,7 @@ from deixis.processing.batches.prima_batch import PrimaBatch, PrimaTruth, SegSlo
 from deixis.processing.frames.prima_pixels import eva_pixels, sam_masks, sam_pixels
 from deixis.processing.lessons.prima_training import train_asker, train_vocabulary
 from deixis.processing.pixels import cut_logits
+from deixis.processing.words.concluding import conclusion
 from deixis.processing.words.prima_words import LlamaVocabulary, PrimaWords, Spoken, slots_written
 from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
@@ -284,6 +285,7 @@ def _answer(
         targets=tuple(target for target, _ in named_targets if target.masks),
         spans=tuple(span for target, span in named_targets if target.masks),
         absent=tuple(target for target, _ in named_targets if not target.masks),
+        conclusion=conclusion(text),
         caution=caution,
         drawn=tuple(bool(target.masks) for target, _ in named_targets),
     )

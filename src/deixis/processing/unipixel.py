@@ -32,6 +32,7 @@ from deixis.processing.frames.unipixel_frames import (
     touched_cells,
     whole_if_empty,
 )
+from deixis.processing.words.concluding import conclusion
 from deixis.processing.words.unipixel_text import (
     CLIP_BEGIN,
     CLIP_END,
@@ -39,7 +40,6 @@ from deixis.processing.words.unipixel_text import (
     END,
     SYSTEM,
     TURN,
-    conclusion,
 )
 from deixis.processing.words.unipixel_words import UniPixelVocabulary, protect, token_ids
 from deixis.structures.answers import GroundedAnswer, Target, kept_logits

@@ -3,13 +3,11 @@
 import pytest
 
 from deixis.errors import DataError, WeightsError
-from deixis.metrics.wording import same_answer
 from deixis.processing.words.unipixel_text import (
     MEM,
     REF,
     SEG,
     Turn,
-    conclusion,
     conversation,
     localize,
     prefilled,
@@ -18,7 +16,6 @@ from deixis.processing.words.unipixel_text import (
     segment,
 )
 from deixis.processing.words.unipixel_words import UniPixelVocabulary, protect
-from deixis.scenes.questions import make_sample
 
 
 @pytest.fixture(scope="module")
@@ -32,35 +29,6 @@ def test_a_question_names_each_object_once_with_its_slots():
     assert text == f"[3] {REF} Is [2] {REF} {REF} larger than [1] {REF} or [2]?"
     assert order == [3, 2, 1]
     assert prefilled(order) == f"[3] {SEG} [2] {SEG} [1] {SEG}"
-
-
-@pytest.mark.parametrize(
-    ("text", "short"),
-    [
-        ("The white teapot. The answer is yes.", "yes"),
-        ("It is left of [2].", "left"),
-        ("It is above [2].", "above"),
-        ("[2] is green.", "green"),
-        ("The red mug and the kite. There are 3.", "3"),
-        ("[1] moves left.", "left"),
-        ("They are red", "red"),
-        ("It is the handle.", "the handle"),
-        ("The red mug.", None),
-        ("There is no green kite.", None),
-        ("It is near the table over there.", None),
-        ("", None),
-    ],
-)
-def test_the_short_answer_is_what_the_last_sentence_gives(text, short):
-    assert conclusion(text) == short
-
-
-def test_every_true_conclusion_of_scenes_is_read_from_its_answer():
-    for task in ("region", "pixelqa"):
-        for index in range(60):
-            answer = make_sample("train", task, 8, index).answer
-            if answer.conclusion is not None:
-                assert same_answer(answer.conclusion, conclusion(answer.text)), answer.text
 
 
 def test_regions_are_told_by_the_pairs_of_frames_that_show_them():

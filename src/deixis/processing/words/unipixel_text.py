@@ -16,12 +16,6 @@ SYSTEM = "You are a helpful assistant."
 IGNORED = -100
 LOCALIZE = "{question}. Please localize the relevant objects with IDs."
 SEGMENT = "Please segment {what} in this {kind}."
-_CONCLUDES = re.compile(  # "It is red.", "[2] moves left.", "It is left of [1].", "There are 3."
-    r"(?:^|[.!?]\s+)"
-    r"(?:There (?:is|are) (\d+)|(?:The answer|It|They|\[\d+\]) (?:is|are|moves) "
-    r"((?:(?:an?|the) )?[^\s.!?]+(?: [^\s.!?\[]+)?))"
-    r"(?: of)?(?: \[\d+\])?[.!]?$"
-)
 _ANSWERS = re.compile(rf"({re.escape(TURN)}assistant\n)(.*?{re.escape(END)})", re.DOTALL)
 
 
@@ -64,19 +58,6 @@ def learned(text: str, encode: Callable[[str], list[int]]) -> tuple[list[int], l
         done = match.end()
     rest = encode(text[done:]) if done < len(text) else []
     return ids + rest, labels + [IGNORED] * len(rest)
-
-
-def conclusion(text: str) -> str | None:
-    """Return the short answer that the last sentence of a text gives, None where it gives none.
-
-    Example:
-        >>> conclusion("The white teapot. The answer is yes."), conclusion("It is left of [2].")
-        ('yes', 'left')
-    """
-    found = _CONCLUDES.search(text.strip())
-    if found is None:
-        return None
-    return found[1] or found[2].removesuffix(" of")
 
 
 # -- prompts -----------------------------------------------------------------------------------

@@ -257,7 +257,7 @@ def _called(view: Any, rendering: Any, random: Random) -> list[tuple[Said, np.nd
     words = {placed.thing.id: words_of(placed.thing) for placed in view.placed}
     ids, counts = np.unique(rendering.things, return_counts=True)
     clear = [int(i) for i, n in zip(ids, counts, strict=True) if i and n >= LEAST]
-    called = []
+    called = list[tuple[Said, np.ndarray]]()
     for one in random.sample(clear, len(clear)):
         others = [own for other, own in words.items() if other != one]
         said = short_words(words[one], others, random)

@@ -62,7 +62,7 @@ class PrimaObjective:
             "alignment": config.alignment_weight,
         }
 
-    def collate(self, scenes: Sequence[Any]) -> PrimaBatch:
+    def collate(self, scenes: Sequence[Any]) -> Any:
         """Encode all questions about all scenes that do not point; PRIMA reads no prompts.
 
         Raises:
@@ -76,7 +76,7 @@ class PrimaObjective:
             )
         return self.processor.encode(samples, with_truth=True)
 
-    def __call__(self, model: Any, batch: PrimaBatch) -> dict[str, Tensor]:
+    def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
         output: Output = model(batch)
         assert batch.truth is not None
         assert output.text_logits is not None

@@ -257,7 +257,8 @@ class BasesObjective:
         parts: dict[str, Tensor] = {}
         for eye, logits, labels in maps:
             for kind, own in logits.items():
-                loss = cell_cross_entropy(own, _read(labels[kind], tuple(own.shape[2:])))
+                read = _read(labels[kind], (own.shape[2], own.shape[3]))
+                loss = cell_cross_entropy(own, read)
                 parts[f"{eye}_{kind}"] = parts.get(f"{eye}_{kind}", 0) + loss / _times(eye)
         return parts
 

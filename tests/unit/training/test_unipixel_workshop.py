@@ -81,10 +81,12 @@ def test_the_recipe_has_eight_million_weights_and_its_stages_their_published_par
         assert sum(weight.numel() for weight in model.parameters()) <= 8_000_000
         add_published_adapters(model)
         model.teaching = Teaching(config)
-    see, speak, *published = run.stages
-    assert {name.split(".")[0] for name in freeze(model, see.train)} == {
-        *("vision", "merge", "regions", "tracker", "teaching")
-    }
+    look, sketch, see, speak, *published = run.stages
+    rooms = [
+        {name.split(".")[0] for name in freeze(model, stage.train)} for stage in (look, sketch, see)
+    ]
+    assert rooms[0] == rooms[2] == {"vision", "merge", "regions", "tracker", "teaching"}
+    assert rooms[1] == {"tracker", "teaching"}
     everything = freeze(model, speak.train)
     rest = {n for n, _ in model.named_parameters() if "lora" not in n and "teaching" not in n}
     assert set(everything) == rest

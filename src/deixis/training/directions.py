@@ -3,20 +3,25 @@
 Both sides of a prompt learn it in stage 0: what draws, to draw what it says, and what reads, to say
 it. So no model has a weight that only training needs.
 
-Shapes: M targets, C width of a prompt.
+Shapes: M targets, C width of a prompt, n words of a kind, D width of a language decoder.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deixis.models.configs.deixis_config import scene_words
 
 KINDS = ("category", "colour", "pattern")
 WORDS = {kind: tuple(scene_words()[kind]) for kind in KINDS}
+LABELS: Mapping[str, int] = {  # kind of word -> how many labels a cell may have, 0 of none
+    kind: 1 + len(names) for kind, names in scene_words().items()
+}
+SHARP = 16.0  # of the likeness between what is read and a word, as logits
 STRENGTH = 0.5  # root mean square of what one word adds to a prompt
 SHORT = 0.7  # share of the things that are called by category and colour where that suffices
 
@@ -45,6 +50,29 @@ class Directions:
         """Return (M, C) of words (M, 3): the sum of their directions."""
         tables = [table.to(said.device) for table in self.tables]
         return torch.stack([table[ids] for table, ids in zip(tables, said.T, strict=True)]).sum(0)
+
+
+class WordRows:
+    """Finds the words in a language decoder's own table.
+
+    Args:
+        encode: a text's tokens.
+    """
+
+    def __init__(self, encode: Callable[[str], Sequence[int]]) -> None:
+        self.ids = {kind: [encode(f" {name}") for name in WORDS[kind]] for kind in KINDS}
+
+    def __call__(self, table: Tensor) -> dict[str, Tensor]:
+        """Return, by kind, the directions (n, D) of the words of a table (V, D)."""
+        return {
+            kind: F.normalize(torch.stack([table[one].mean(0) for one in ids]).float(), dim=1)
+            for kind, ids in self.ids.items()
+        }
+
+
+def likeness(tokens: Tensor, words: Tensor) -> Tensor:
+    """Return logits (..., 1 + n) of words (n, D), the first of none, of tokens (..., D)."""
+    return F.pad(SHARP * tokens.float() @ words.T, (1, 0))
 
 
 def words_of(thing: Any) -> Said:

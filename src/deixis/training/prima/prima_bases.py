@@ -17,10 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deixis.models.configs.deixis_config import scene_words
 from deixis.models.prima import Look, PrimaConfig, Seen, asked_frames
 from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.nn.losses import bce_per_mask, dice_per_mask
@@ -32,23 +30,26 @@ from deixis.processing.words.prima_words import slots_written
 from deixis.scenes.questions import Scene
 from deixis.training.directions import (
     KINDS,
+    LABELS,
     NOTHING,
-    WORDS,
     Directions,
     Said,
+    WordRows,
+    likeness,
     said_of,
     short_words,
     words_of,
 )
 from deixis.training.objective import DenseObjective, pixel_labels
-from deixis.training.prima.prima_objective import PrimaObjective, mask_losses, text_loss
+from deixis.training.prima.prima_objective import (
+    PrimaObjective,
+    mask_losses,
+    readable,
+    text_loss,
+)
 
-LABELS: Mapping[str, int] = {  # kind of word -> how many there are
-    kind: 1 + len(names) for kind, names in scene_words().items()
-}
 THINGS = 3  # of a frame that SAM is asked for
 LEAST = 30  # pixels of a thing that is asked for
-SHARP = 16.0  # of the likeness between a row and a word, as logits
 GIVEN = 0.5  # share of the targets that are drawn from what ought to be asked, not from what is
 
 
@@ -102,10 +103,7 @@ class PrimaBases(PrimaObjective):
     def __init__(self, processor: PrimaProcessor) -> None:
         super().__init__(processor)
         self.directions = Directions(processor.config.prompt_width)
-        self.ids = {
-            kind: [processor.words.vocabulary.encode(f" {name}") for name in names]
-            for kind, names in WORDS.items()
-        }
+        self.rows = WordRows(processor.words.vocabulary.encode)
         shares = DenseObjective.weights
         self.weights: Mapping[str, float] = {
             **{f"{eye}_{kind}": shares[kind] for eye in ("eva", "sam") for kind in LABELS},
@@ -123,7 +121,7 @@ class PrimaBases(PrimaObjective):
             DataError: as ``PrimaObjective.collate``.
         """
         asked = super().collate(scenes)
-        read = [scene for scene in scenes if any(map(_reads, scene.samples))]
+        read = [scene for scene in scenes if readable(scene)]
         views = [
             view
             for scene in read
@@ -138,7 +136,7 @@ class PrimaBases(PrimaObjective):
         ]
         size = labels[0]["category"].shape
         masks = [torch.from_numpy(mask) for _, _, mask in things]
-        samples = [s for scene in read for s in scene.samples if _reads(s)]
+        samples = [sample for scene in read for sample in readable(scene)]
         return Shown(
             asked=asked,
             words={k: torch.from_numpy(np.stack([row[k] for row in labels])) for k in LABELS},
@@ -181,12 +179,11 @@ class PrimaBases(PrimaObjective):
         frame = asked_frames(batch.asked)[1]  # (X,)
         counts = seen.lengths[batch.asked.images]  # (X,) rows of each image, maybe with its text's
         first = (counts.cumsum(0) - counts)[:, None] + torch.arange(side**2, device=frame.device)
-        rows = seen.rows[first].float()  # (X, h * w, D)
+        rows = seen.rows[first]  # (X, h * w, D)
         table = model.language.get_input_embeddings().weight
         parts = {}
-        for kind, ids in self.ids.items():
-            words = F.normalize(torch.stack([table[one].mean(0) for one in ids]).float(), dim=1)
-            logits = F.pad(SHARP * rows @ words.T, (1, 0))  # (X, h * w, 1 + n), first of none
+        for kind, words in self.rows(table).items():
+            logits = likeness(rows, words)  # (X, h * w, 1 + n)
             grid = logits.transpose(1, 2).unflatten(2, (side, side))
             labels = read_cells(batch.words[kind], (side, side))[frame]
             parts[f"row_{kind}"] = cell_cross_entropy(grid, labels)
@@ -243,11 +240,6 @@ class PrimaSpeaking(PrimaBases):
         return {name: part * self.weights[name] for name, part in parts.items()}
 
 
-def _reads(sample: Any) -> bool:
-    """Tell whether PRIMA can be asked this: it reads no prompts."""
-    return not sample.question.prompts
-
-
 def _grid(logits: Tensor) -> tuple[int, int]:
     return logits.shape[2], logits.shape[3]
 
@@ -261,8 +253,10 @@ def _called(view: Any, rendering: Any, random: Random) -> list[tuple[Said, np.nd
     for one in random.sample(clear, len(clear)):
         others = [own for other, own in words.items() if other != one]
         said = short_words(words[one], others, random)
-        if said != NOTHING and len(called) < THINGS:
+        if said != NOTHING:
             called.append((said, rendering.things == one))
+        if len(called) == THINGS:
+            break
     return called
 
 

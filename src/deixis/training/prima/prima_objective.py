@@ -68,7 +68,7 @@ class PrimaObjective:
         Raises:
             DataError: every question points.
         """
-        samples = [s for scene in scenes for s in scene.samples if not s.question.prompts]
+        samples = [sample for scene in scenes for sample in readable(scene)]
         if not samples:
             raise DataError(
                 "PRIMA: expected a question without points or boxes in every batch, got none. "
@@ -90,6 +90,11 @@ class PrimaObjective:
             temperature = model.config.alignment_temperature
             parts["alignment"] = alignment(output.extra, batch, temperature)
         return {name: part * self.weights[name] for name, part in parts.items()}
+
+
+def readable(scene: Any) -> list[Any]:
+    """Return the samples of a scene that PRIMA can be asked: it reads no prompts."""
+    return [sample for sample in scene.samples if not sample.question.prompts]
 
 
 def text_loss(logits: Tensor, labels: Tensor) -> Tensor:

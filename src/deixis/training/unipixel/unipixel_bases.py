@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deixis.decoding.promptable import FrameFeatures
-from deixis.models.configs.deixis_config import scene_words
 from deixis.models.configs.unipixel_config import UniPixelConfig
 from deixis.nn.candidates import candidate_losses
 from deixis.nn.cells import cell_cross_entropy, read_cells
@@ -34,10 +33,13 @@ from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point
 from deixis.training.directions import (
     KINDS,
+    LABELS,
     NOTHING,
     WORDS,
     Said,
+    WordRows,
     fits,
+    likeness,
     short_words,
     words_of,
 )
@@ -46,12 +48,8 @@ from deixis.training.unipixel.unipixel_lessons import point_at
 from deixis.training.unipixel.unipixel_meanings import Asks, Meanings
 from deixis.training.unipixel.unipixel_recipe import EVERYTHING
 
-LABELS: Mapping[str, int] = {  # kind of word -> how many there are
-    kind: 1 + len(names) for kind, names in scene_words().items()
-}
 FRAMES, OBJECTS = 4, 4  # of a clip that SAM learns to follow, and of its things
 LEAST = 30  # pixels of a thing that is asked for
-SHARP = 16.0  # of the likeness between what is read and a word, as logits
 WAYS = {"prompt": 0.4, "words": 0.4, "both": 0.2}  # how SAM is asked for a thing
 ABSENT = 0.5  # share of the scenes in which it is asked for one that is not there
 FINE = 2  # pixels of SAM's canvas along a side of those in which masks are compared
@@ -126,10 +124,7 @@ class BasesObjective:
         self.processor = processor
         self.side = int(processor.config.sam_config.image_size)
         self.meanings = Meanings(processor.config.sam_width)
-        self.ids = {
-            kind: [processor.vocabulary.encode(f" {name}") for name in names]
-            for kind, names in WORDS.items()
-        }
+        self.rows = WordRows(processor.vocabulary.encode)
         shares = {kind: DenseObjective.weights[kind] for kind in LABELS}
         self.weights: Mapping[str, float] = {
             **{f"qwen_{kind}": share for kind, share in shares.items()},
@@ -235,8 +230,8 @@ class BasesObjective:
         grid = (height // model.teaching.side, width // model.teaching.side)
         pairs = {kind: _paired(ids, batch.lengths) for kind, ids in batch.words.items()}
         looked = {kind: ids[: len(batch.canvas)] for kind, ids in batch.words.items()}
-        table = self._table(model)
-        read = {kind: _likeness(model.merge(features), table[kind]) for kind in KINDS}
+        table = self.rows(model.language.embed_tokens.weight)
+        read = {kind: likeness(model.merge(features), table[kind]) for kind in KINDS}
         parts = self._unknown(
             [
                 ("qwen", model.teaching.of_patches(features, (height, width)), pairs),
@@ -262,14 +257,6 @@ class BasesObjective:
                 parts[f"{eye}_{kind}"] = parts.get(f"{eye}_{kind}", 0) + loss / _times(eye)
         return parts
 
-    def _table(self, model: Any) -> dict[str, Tensor]:
-        """Return, by kind, the directions (n, D) of words in the table of the language decoder."""
-        weight = model.language.embed_tokens.weight
-        rows = {
-            kind: torch.stack([weight[ids].mean(0) for ids in self.ids[kind]]) for kind in KINDS
-        }
-        return {kind: F.normalize(own.float(), dim=1) for kind, own in rows.items()}
-
     def _regions(
         self, model: Any, features: Tensor, batch: Bases, table: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
@@ -285,7 +272,7 @@ class BasesObjective:
         if not len(truth):
             return {f"mem_{kind}": tokens.sum() * 0 for kind in KINDS}
         return {
-            f"mem_{kind}": F.cross_entropy(_likeness(tokens, table[kind]), truth[:, place])
+            f"mem_{kind}": F.cross_entropy(likeness(tokens, table[kind]), truth[:, place])
             for place, kind in enumerate(KINDS)
         }
 
@@ -371,12 +358,6 @@ def _read(ids: Tensor, grid: tuple[int, int]) -> Tensor:
     if ids.dim() == 3:
         return read_cells(ids, grid)
     return torch.cat([read_cells(ids[:, place], grid) for place in range(ids.shape[1])], 1)
-
-
-def _likeness(tokens: Tensor, words: Tensor) -> Tensor:
-    """Return logits (R, 1 + n) of words (n, D), the first of none, of tokens (R, D)."""
-    scores = SHARP * tokens.float() @ words.T
-    return torch.cat([scores.new_zeros(len(scores), 1), scores], 1)
 
 
 def _as_map(logits: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -26,7 +26,10 @@ from deixis.training.running.trainer import train
 
 RUNS = Path(__file__).parents[1] / "runs"
 SIDES = {"deixis": RUNS / "opponent_deixis.yaml", "glamm": RUNS / "opponent_glamm.yaml"}
-SHARES = {"see": 0.4, "speak": 0.6}  # of the minutes
+SHARES = {  # of the minutes
+    "deixis": {"see": 0.4, "speak": 0.6},
+    "glamm": {"look": 0.2, "sketch": 0.14, "gather": 0.06, "speak": 0.5, "join": 0.1},
+}
 PROBED = 20  # steps
 IMAGES, TOKENS = 3, 32
 FRESH_SEED = 2**42  # worlds that neither side has seen
@@ -38,12 +41,12 @@ def seconds_of(folder: Path) -> dict[str, float]:
     return {done.parent.name: read_json(done)["seconds"] for done in folder.glob(f"*/{DONE}")}
 
 
-def steps_for(run: Path, minutes: float) -> list[str]:
+def steps_for(run: Path, shares: dict[str, float], minutes: float) -> list[str]:
     """Return the overrides that make a run take so many minutes, by how long some steps take."""
-    probe = [f"stages.{stage}.steps={PROBED}" for stage in SHARES]
+    probe = [f"stages.{stage}.steps={PROBED}" for stage in shares]
     with TemporaryDirectory() as name:
         taken = seconds_of(train([run], probe, Path(name)))
-    steps = {stage: share * minutes * 60 * PROBED / taken[stage] for stage, share in SHARES.items()}
+    steps = {stage: share * minutes * 60 * PROBED / taken[stage] for stage, share in shares.items()}
     return [f"stages.{stage}.steps={max(1, int(count))}" for stage, count in steps.items()]
 
 
@@ -51,8 +54,9 @@ def side(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train one side; return its minutes, quality and cost."""
     run = SIDES[name]
     folder = options.out / run.stem
-    if not seconds_of(folder).keys() >= SHARES.keys():  # else it was trained before
-        folder = train([run], steps_for(run, options.minutes), options.out)
+    shares = SHARES[name]
+    if not seconds_of(folder).keys() >= shares.keys():  # else it was trained before
+        folder = train([run], steps_for(run, shares, options.minutes), options.out)
     report = evaluate(
         load(folder / "last"), "scenes:multi-words", count=options.answers, seed=FRESH_SEED
     )

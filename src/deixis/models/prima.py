@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import InstructBlipQFormerModel, LlamaForCausalLM, PreTrainedModel
 
 from deixis.decoding.segment_anything import SegHead, SegmentAnything
+from deixis.language.packed import Sharing, find_sharing, read_packed
 from deixis.language.splice import held_columns, splice_rows, starts_of
 from deixis.models.configs.prima_config import (
     PrimaConfig,
@@ -54,6 +55,7 @@ class Seen:
         embedded: (B, W, D) the tokens with the images' rows spliced in.
         rows: (Y, D) what stands for the images in it.
         lengths: (B, N) columns that each token takes.
+        sharing: how far all rows begin alike: to the first image at most.
         num_images: S, the most images of a set; image: (F,) the image of each frame in its set.
     """
 
@@ -61,6 +63,7 @@ class Seen:
     embedded: Tensor
     rows: Tensor
     lengths: Tensor
+    sharing: Sharing
     num_images: int
     image: Tensor
 
@@ -136,6 +139,7 @@ class PrimaModel(PreTrainedModel):
             embedded=splice_rows(words, lengths, batch.images, rows),
             rows=rows,
             lengths=lengths,
+            sharing=_same_beginning(batch),
             num_images=int(batch.layout.num_images.max()),
             image=batch.layout.image,
         )
@@ -178,11 +182,16 @@ class PrimaModel(PreTrainedModel):
         return out, kept
 
     def read(self, seen: Seen) -> Tensor:
-        """Return the language decoder's last states (B, W, D)."""
-        states: Tensor = self.language.model(
-            inputs_embeds=seen.embedded, attention_mask=seen.held.long()
-        ).last_hidden_state
-        return states
+        """Return the language decoder's last states (B, W, D); zeros where nothing is held.
+
+        What all rows begin with is read once, and rows of one length together.
+        """
+        held = seen.held
+        columns = torch.arange(held.shape[1], device=held.device).expand(held.shape)
+        (packed,) = read_packed(
+            self.language.model, seen.embedded, held=held, positions=columns, sharing=seen.sharing
+        )
+        return packed.padded()
 
     def slots(self, hidden: Tensor, seen: Seen, slots: SegSlots) -> Slots:
         """Return the states (M, D) from which each [SEG] was predicted: one column before it."""
@@ -234,6 +243,12 @@ def asked_frames(batch: PrimaBatch) -> tuple[Tensor, Tensor]:
     mine = batch.set_of_row[:, None] == batch.layout.set  # (B, F)
     row, frame = torch.nonzero(mine, as_tuple=True)
     return row, frame
+
+
+def _same_beginning(batch: PrimaBatch) -> Sharing:
+    """Return how many tokens all rows begin with alike; each of them takes one column."""
+    words = batch.held & (batch.images.cumsum(1) == 0)
+    return find_sharing(batch.tokens, words, torch.zeros_like(batch.set_of_row))
 
 
 def token_lengths(batch: PrimaBatch, there: Tensor) -> Tensor:

@@ -3,10 +3,12 @@
 Both sides of a prompt learn it in stage 0: what draws, to draw what it says, and what reads, to say
 it. So no model has a weight that only training needs.
 
-Shapes: M targets, C width of a prompt, n words of a kind, D width of a language decoder.
+Shapes: M targets, C width of a prompt or an encoder, F frames, h w cells, n words of a kind,
+D width of a language decoder.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import isqrt
 from random import Random
 from typing import Any
 
@@ -50,6 +52,24 @@ class Directions:
         """Return (M, C) of words (M, 3): the sum of their directions."""
         tables = [table.to(said.device) for table in self.tables]
         return torch.stack([table[ids] for table, ids in zip(tables, said.T, strict=True)]).sum(0)
+
+
+class LabelRows:
+    """Reads from an encoder's states what cells show: each label has a fixed random direction.
+
+    Args:
+        width: C, of the states.
+    """
+
+    def __init__(self, width: int) -> None:
+        dice = torch.Generator().manual_seed(0)
+        self.rows = nn.init.orthogonal_(torch.empty(sum(LABELS.values()), width), generator=dice)
+
+    def __call__(self, states: Tensor) -> dict[str, Tensor]:
+        """Return logits (F, n, h, w) by kind of states (F, h * w, C) of a square grid."""
+        side = isqrt(states.shape[1])
+        logits = (states @ self.rows.to(states).T).float().mT.unflatten(2, (side, side))
+        return dict(zip(LABELS, logits.split(list(LABELS.values()), 1), strict=True))
 
 
 class WordRows:

@@ -2,8 +2,12 @@
 
 import json
 import os
+import subprocess
+import sys
+from time import monotonic, sleep
 
 import numpy as np
+import psutil
 import pytest
 from safetensors.numpy import load_file
 from toy import RUN, ToyObjective, curve, toy_workshop
@@ -98,3 +102,41 @@ def test_the_sets_of_a_step_are_dealt_so_that_all_have_about_as_much_to_do(
 def test_every_process_has_an_image_set(run_file):
     with pytest.raises(ConfigError, match="expected at least 4"):
         load_run(run_file, ["processes=4"])
+
+
+WAITING = """
+import os, sys, time
+from pathlib import Path
+from deixis.training.running.processes import start
+
+def wait(folder):
+    Path(folder, os.environ["RANK"]).write_text(str(os.getpid()))
+    time.sleep(120)
+
+if __name__ == "__main__":
+    start(2, wait, sys.argv[1])
+"""
+
+
+def is_alive(process):
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    script = tmp_path / "waiting.py"
+    script.write_text(WAITING, encoding="utf-8")
+    parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
+    files, until = [tmp_path / "0", tmp_path / "1"], monotonic() + 60
+    while not all(file.exists() and file.read_text() for file in files) and monotonic() < until:
+        sleep(0.05)
+    children = [int(file.read_text()) for file in files]
+    assert all(map(is_alive, children))
+    parent.kill()
+    parent.wait()
+    until = monotonic() + 30
+    while any(map(is_alive, children)) and monotonic() < until:
+        sleep(0.05)
+    assert not any(map(is_alive, children))

@@ -15,6 +15,8 @@ from deixis.training.directions import NOTHING, WORDS, fits, said_of
 from deixis.training.unipixel.unipixel_bases import (
     BasesObjective,
     Looking,
+    Scanning,
+    Sketching,
     Teaching,
     _absent,
     _asked,
@@ -147,29 +149,38 @@ def test_words_ask_for_one_thing_alone_and_absent_words_for_none():
     assert set(seen) >= {(False, False), (True, True), (False, True)}
 
 
-def test_looking_shows_every_picture_to_both_encoders_and_asks_for_nothing():
+def test_each_encoder_looks_alone_at_every_picture_and_is_asked_for_nothing():
     scenes = scenes_of("refer", 3)
     processor = processor_of(scenes)
-    looked, drawn = (one(processor).collate(scenes) for one in (Looking, BasesObjective))
-    assert (len(looked.canvas), len(drawn.canvas)) == (3, 2)
-    assert not len(looked.asks)
-    assert len(drawn.asks)
-    for kind, ids in looked.words.items():
-        assert torch.equal(ids, drawn.words[kind])
+    kinds = (Looking, Scanning, Sketching, BasesObjective)
+    looked, scanned, sketched, drawn = (kind(processor).collate(scenes) for kind in kinds)
+    assert [len(one.canvas) for one in (looked, scanned, sketched, drawn)] == [0, 3, 3, 2]
+    assert [len(one.grids) for one in (looked, scanned, sketched, drawn)] == [3, 0, 0, 3]
+    assert not len(looked.asks) + len(scanned.asks)
+    assert len(sketched.asks) >= len(drawn.asks) > 0
+    for kind, ids in drawn.words.items():
+        assert torch.equal(ids, looked.words[kind])
+        assert torch.equal(ids, scanned.words[kind])
     assert all(map(torch.equal, looked.named, drawn.named))
-    torch.manual_seed(0)
-    model = UniPixelModel(unipixel_tiny())
-    model.teaching = Teaching(model.config)
-    parts = Looking(processor)(model, looked)
-    assert "masks" not in parts
-    sum(parts.values()).backward()
-    learned = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
-    assert {name.split(".")[0] for name in learned} == {
-        *("vision", "merge", "regions", "tracker", "teaching", "language")
+    rooms = {
+        Looking: {"vision", "merge", "regions", "teaching", "language"},
+        Scanning: {"tracker", "teaching"},
+        Sketching: {"tracker", "teaching"},
     }
-    parts = {name.split(".")[2] for name in learned if name.startswith("tracker.")}
-    assert parts == {"vision", "mask_decoder"}  # of this what narrows its features
-    assert not any("transformer" in name for name in learned)
+    for kind, wanted in rooms.items():
+        torch.manual_seed(0)
+        model = UniPixelModel(unipixel_tiny())
+        model.teaching = Teaching(model.config)
+        objective = kind(processor)
+        parts = objective(model, objective.collate(scenes))
+        assert ("masks" in parts) == (kind is Sketching)
+        sum(parts.values()).backward()
+        learned = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+        assert {name.split(".")[0] for name in learned} == wanted
+        if kind is Scanning:
+            of_sam = {name.split(".")[2] for name in learned if name.startswith("tracker.")}
+            assert of_sam == {"vision", "mask_decoder"}  # of this what narrows its features
+            assert not any("transformer" in name for name in learned)
 
 
 def test_the_words_of_regions_and_cells_are_those_of_their_things():

@@ -343,6 +343,8 @@ def prima_scenes() -> PrimaConfig:
             "intermediate_size": 384,
             "max_position_embeddings": 128,
             "encoder_hidden_size": 160,
+            "hidden_dropout_prob": 0.0,  # no picture is seen twice
+            "attention_probs_dropout_prob": 0.0,
         },
         text_config={
             **VICUNA,

@@ -1,15 +1,17 @@
 """The bases that a PRIMA of our scenes begins with, in place of EVA-CLIP, InstructBLIP and SAM.
 
-EVA and SAM's encoder learn what every cell shows, the Q-Former's rows to resemble the words of what
-each part of their image shows, in the language decoder's own table, and SAM to draw what words ask
-for (``prima_bases``). Then everything learns to read and answer, and every [SEG] to ask what SAM
-understands (``prima_speaking``).
+EVA learns what its patches show (``prima_looking``), SAM to draw what words ask for
+(``prima_sketching``), and the Q-Former's rows to resemble the words of what each part of their
+image shows, in the language decoder's own table (``prima_gathering``): apart, since each alone
+takes many more steps in a minute. Then what reads learns to answer, and every [SEG] to ask what SAM
+understands (``prima_speaking``); what is asked is drawn as soon as it can be understood
+(``PrimaObjective``).
 
 Shapes: F frames, H W pixels, C width, h w cells, X images of all questions, D language width,
 M targets, K targets that are drawn for SAM's sake.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from random import Random
@@ -24,15 +26,18 @@ from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.nn.losses import bce_per_mask, dice_per_mask
 from deixis.processing.batch import moved
 from deixis.processing.batches.prima_batch import PrimaBatch
-from deixis.processing.frames.prima_pixels import sam_masks
+from deixis.processing.frames.prima_pixels import eva_pixels, sam_masks, sam_pixels
 from deixis.processing.prima import PrimaProcessor
 from deixis.processing.words.prima_words import slots_written
 from deixis.scenes.questions import Scene
+from deixis.structures.images import Frame
+from deixis.structures.placement import Placement
 from deixis.training.directions import (
     KINDS,
     LABELS,
     NOTHING,
     Directions,
+    LabelRows,
     Said,
     WordRows,
     likeness,
@@ -43,76 +48,184 @@ from deixis.training.directions import (
 from deixis.training.objective import DenseObjective, pixel_labels
 from deixis.training.prima.prima_objective import (
     PrimaObjective,
-    mask_losses,
     readable,
     text_loss,
 )
 
 THINGS = 3  # of a frame that SAM is asked for
 LEAST = 30  # pixels of a thing that is asked for
-GIVEN = 0.5  # share of the targets that are drawn from what ought to be asked, not from what is
+SHARES = {kind: DenseObjective.weights[kind] for kind in LABELS}
 
 
 class Teaching(nn.Module):
-    """Says of every patch of EVA and every cell of SAM which word of each kind it shows."""
+    """Says of every cell of SAM which word of each kind it shows."""
 
     def __init__(self, config: PrimaConfig) -> None:
         super().__init__()
-        self.sizes = list(LABELS.values())
-        self.patches = nn.Linear(config.vision_config.hidden_size, sum(self.sizes))
-        self.cells = nn.Conv2d(config.prompt_width, sum(self.sizes), 1)
+        self.cells = nn.Conv2d(config.prompt_width, sum(LABELS.values()), 1)
 
-    def of_patches(self, features: Tensor) -> dict[str, Tensor]:
-        """Return logits (F, n, h, w) by kind of EVA's features (F, 1 + h * w, C)."""
-        side = isqrt(features.shape[1] - 1)
-        grid = self.patches(features[:, 1:]).unflatten(1, (side, side)).permute(0, 3, 1, 2)
-        return dict(zip(LABELS, grid.split(self.sizes, 1), strict=True))
-
-    def of_cells(self, features: Tensor) -> dict[str, Tensor]:
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Return logits (F, n, h, w) by kind of SAM's features (F, C, h, w)."""
-        return dict(zip(LABELS, self.cells(features).split(self.sizes, 1), strict=True))
+        logits = self.cells(features).split(list(LABELS.values()), 1)
+        return dict(zip(LABELS, logits, strict=True))
+
+
+# -- looking and drawing -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
-    """Questions about sets of images, and what there is to learn of the images themselves.
+class Pictures:
+    """Frames as EVA reads them, and what their pixels show.
+
+    Attributes:
+        pixels: (F, 3, h, w).
+        words: kind -> (F, H, W) 1 + index of the word, 0 for none.
+    """
+
+    pixels: Tensor
+    words: Mapping[str, Tensor]
+
+    def to(self, device: torch.device | str) -> "Pictures":
+        """Return all of it on a device."""
+        return moved(self, device)
+
+
+class PrimaLooking:
+    """Teaches EVA what every patch shows: its layer half-way and its last say it."""
+
+    weights: Mapping[str, float] = SHARES
+
+    def __init__(self, processor: PrimaProcessor) -> None:
+        config: Any = processor.config.vision_config
+        self.side, self.midway = config.image_size, config.num_hidden_layers // 2
+        self.labels = LabelRows(config.hidden_size)
+
+    def collate(self, scenes: Sequence[Scene]) -> Pictures:
+        """Turn renderings into pixels and labels; all frames have one size."""
+        pixels = [eva_pixels(frame, self.side) for frame in _frames(scenes)]
+        return Pictures(pixels=torch.stack(pixels), words=_shown(scenes))
+
+    def __call__(self, model: Any, batch: Pictures) -> dict[str, Tensor]:
+        """Return the parts of the loss, weighted."""
+        seen = model.vision.eva(batch.pixels, output_hidden_states=True)
+        levels = [
+            _unknown(self.labels(states[:, 1:]), batch.words)
+            for states in (seen.hidden_states[self.midway], seen.last_hidden_state)
+        ]
+        return {
+            name: torch.stack([level[name] for level in levels]).mean() * share
+            for name, share in self.weights.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sketches:
+    """Frames as SAM reads them, what their pixels show, and what is asked for in them.
+
+    Attributes:
+        canvas: (F, 3, S, S); placement: how every frame lies there.
+        words: kind -> (F, H, W) 1 + index of the word, 0 for none.
+        said: (K, 3) words of things by kind; frame: (K,) where they are drawn.
+        masks: (K, H, W) float.
+    """
+
+    canvas: Tensor
+    placement: Placement
+    words: Mapping[str, Tensor]
+    said: Tensor
+    frame: Tensor
+    masks: Tensor
+
+    def to(self, device: torch.device | str) -> "Sketches":
+        """Return all of it on a device."""
+        return moved(self, device)
+
+
+class PrimaSketching:
+    """Teaches SAM what every cell shows, and to draw what words ask for."""
+
+    def __init__(self, processor: PrimaProcessor) -> None:
+        self.side = processor.config.sam_config.vision_config.image_size
+        self.directions = Directions(processor.config.prompt_width)
+        self.weights: Mapping[str, float] = {**SHARES, "bce": 2.0, "dice": 1.0}
+
+    def collate(self, scenes: Sequence[Scene]) -> Sketches:
+        """Turn renderings into pixels and labels, and ask for some things; all frames have one
+        size."""
+        placed = [sam_pixels(frame, self.side) for frame in _frames(scenes)]
+        words = _shown(scenes)
+        random = Random(f"{scenes[0].samples[0].id}/bases")
+        called = [
+            (said, frame, torch.from_numpy(mask))
+            for frame, (view, rendering) in enumerate(_views(scenes))
+            for said, mask in _called(view, rendering, random)
+        ]
+        masks = [mask for _, _, mask in called]
+        return Sketches(
+            canvas=torch.stack([pixels for pixels, _ in placed]),
+            placement=placed[0][1],
+            words=words,
+            said=torch.tensor([said for said, _, _ in called]).reshape(-1, len(KINDS)),
+            frame=torch.tensor([frame for _, frame, _ in called], dtype=torch.long),
+            masks=torch.stack(masks).float()
+            if masks
+            else torch.zeros(0, *words["category"].shape[1:]),
+        )
+
+    def __call__(self, model: Any, batch: Sketches) -> dict[str, Tensor]:
+        """Return the parts of the loss, weighted."""
+        features = model.decoding.look(batch.canvas)
+        height, width = (
+            a / b for a, b in zip(batch.placement.resized, batch.placement.canvas, strict=True)
+        )
+        parts = _unknown(model.teaching(features), batch.words, (height, width))
+        parts |= self._drawn(model, features, batch)
+        return {name: part * self.weights[name] for name, part in parts.items()}
+
+    def _drawn(self, model: Any, features: Tensor, batch: Sketches) -> dict[str, Tensor]:
+        """Return how far SAM's masks are from the things that words ask for."""
+        if not len(batch.said):
+            return {name: features.sum() * 0 for name in ("bce", "dice")}
+        prompts = self.directions(batch.said).to(features)
+        logits, _ = model.decoding.draw(prompts, batch.frame, features)
+        whole = sam_masks(logits, batch.placement)  # (K, H, W)
+        return {
+            "bce": bce_per_mask(whole, batch.masks).mean(),
+            "dice": dice_per_mask(whole, batch.masks).mean(),
+        }
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Questions:
+    """Questions about sets of images, and what the images show.
 
     Attributes:
         asked: the questions with their true answers.
         words: kind -> (F, H, W) 1 + index of the word, 0 for none.
-        said: (K, 3) words of things by kind; frame: (K,) where they are drawn.
-        masks: (K, H, W) float.
         phrases: (M, 3) words of the phrase of each [SEG], 0 where none is known.
     """
 
     asked: PrimaBatch
     words: Mapping[str, Tensor]
-    said: Tensor
-    frame: Tensor
-    masks: Tensor
     phrases: Tensor
 
-    def to(self, device: torch.device | str) -> "Shown":
+    def to(self, device: torch.device | str) -> "Questions":
         """Return all of it on a device."""
         return moved(self, device)
 
 
-class PrimaBases(PrimaObjective):
-    """Teaches EVA, SAM and the Q-Former what images show, and SAM to draw what words ask for."""
+class PrimaGathering(PrimaObjective):
+    """Teaches the rows that are read of an image the words of their part of it, and EVA on."""
 
     def __init__(self, processor: PrimaProcessor) -> None:
         super().__init__(processor)
-        self.directions = Directions(processor.config.prompt_width)
-        self.rows = WordRows(processor.words.vocabulary.encode)
-        shares = DenseObjective.weights
-        self.weights: Mapping[str, float] = {
-            **{f"{eye}_{kind}": shares[kind] for eye in ("eva", "sam") for kind in LABELS},
-            **{f"row_{kind}": shares[kind] for kind in KINDS},
-            "bce": 2.0,
-            "dice": 1.0,
-        }
-
-    # -- what is shown ---------------------------------------------------------------------------
+        self.named = WordRows(processor.words.vocabulary.encode)
+        self.labels = LabelRows(processor.config.vision_config.hidden_size)
+        rows = {f"row_{kind}": SHARES[kind] for kind in KINDS}
+        self.weights: Mapping[str, float] = {**SHARES, **rows}
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
         """Encode the questions, and look up what every pixel shows; all frames have one size.
@@ -122,126 +235,101 @@ class PrimaBases(PrimaObjective):
         """
         asked = super().collate(scenes)
         read = [scene for scene in scenes if readable(scene)]
-        views = [
-            view
-            for scene in read
-            for view in zip(scene.world.views, scene.renderings, strict=True)
-        ]
-        labels = [pixel_labels(view, rendering) for view, rendering in views]
-        random = Random(f"{read[0].samples[0].id}/bases")
-        things = [
-            (words, frame, mask)
-            for frame, (view, rendering) in enumerate(views)
-            for words, mask in _called(view, rendering, random)
-        ]
-        size = labels[0]["category"].shape
-        masks = [torch.from_numpy(mask) for _, _, mask in things]
         samples = [sample for scene in read for sample in readable(scene)]
-        return Shown(
-            asked=asked,
-            words={k: torch.from_numpy(np.stack([row[k] for row in labels])) for k in LABELS},
-            said=torch.tensor([words for words, _, _ in things]).reshape(-1, len(KINDS)),
-            frame=torch.tensor([frame for _, frame, _ in things], dtype=torch.long),
-            masks=torch.stack(masks).float() if masks else torch.zeros(0, *size),
-            phrases=_phrases(samples, asked),
-        )
+        return Questions(asked=asked, words=_shown(read), phrases=_phrases(samples, asked))
 
-    # -- what is learned -------------------------------------------------------------------------
-
-    def __call__(self, model: Any, batch: Shown) -> dict[str, Tensor]:
-        asked = batch.asked
-        look = model.look(asked.pixels, asked.canvas)
-        parts = self._seen(model, look, batch)
-        parts |= self._rows(model, model.see(asked, look), batch)
-        parts |= self._drawn(model, look, batch)
+    def __call__(self, model: Any, batch: Questions) -> dict[str, Tensor]:
+        """Return the parts of the loss, weighted."""
+        features = model.vision(batch.asked.pixels)
+        read, _ = model.rows(features, batch.asked)  # (X, Q + T, E)
+        rows = model.projection(read[:, : self.processor.config.rows_per_image])
+        parts = _unknown(self.labels(features[:, 1:]), batch.words)
+        parts |= self.unlike(model, rows, batch)
         return {name: part * self.weights[name] for name, part in parts.items()}
 
-    def _seen(self, model: Any, look: Look, batch: Shown) -> dict[str, Tensor]:
-        """Return what patches and cells do not know yet of what they show."""
-        placed = batch.asked.placements[0]
-        height, width = (a / b for a, b in zip(placed.resized, placed.canvas, strict=True))
-        maps = {
-            "eva": (model.teaching.of_patches(look.vision), (1.0, 1.0)),
-            "sam": (model.teaching.of_cells(look.masks), (height, width)),
-        }
-        return {
-            f"{eye}_{kind}": cell_cross_entropy(
-                logits[kind], read_cells(ids, _grid(logits[kind]), extent)
-            )
-            for eye, (logits, extent) in maps.items()
-            for kind, ids in batch.words.items()
-        }
-
-    def _rows(self, model: Any, seen: Seen, batch: Shown) -> dict[str, Tensor]:
-        """Return how far the rows that are read of an image are from the words of their part of
-        it; the parts are the cells of a grid, row by row."""
-        side = isqrt(self.processor.config.rows_per_image)
+    def unlike(self, model: Any, rows: Tensor, batch: Questions) -> dict[str, Tensor]:
+        """Return how far the rows (X, Q, D) of images are from the words of their part of them; the
+        parts are the cells of the largest square grid that has a row for each, row by row."""
+        side = isqrt(rows.shape[1])
         frame = asked_frames(batch.asked)[1]  # (X,)
-        counts = seen.lengths[batch.asked.images]  # (X,) rows of each image, maybe with its text's
-        first = (counts.cumsum(0) - counts)[:, None] + torch.arange(side**2, device=frame.device)
-        rows = seen.rows[first]  # (X, h * w, D)
         table = model.language.get_input_embeddings().weight
         parts = {}
-        for kind, words in self.rows(table).items():
-            logits = likeness(rows, words)  # (X, h * w, 1 + n)
-            grid = logits.transpose(1, 2).unflatten(2, (side, side))
+        for kind, words in self.named(table).items():
+            grid = likeness(rows[:, : side**2], words).mT.unflatten(2, (side, side))
             labels = read_cells(batch.words[kind], (side, side))[frame]
             parts[f"row_{kind}"] = cell_cross_entropy(grid, labels)
         return parts
 
-    def _drawn(self, model: Any, look: Look, batch: Shown) -> dict[str, Tensor]:
-        """Return how far SAM's masks are from the things that words ask for."""
-        if not len(batch.said):
-            return {name: look.masks.sum() * 0 for name in ("bce", "dice")}
-        prompts = self.directions(batch.said).to(look.masks)
-        logits, _ = model.decoding.draw(prompts, batch.frame, look.masks)
-        whole = sam_masks(logits, batch.asked.placements[0])  # (K, H, W)
-        return {
-            "bce": bce_per_mask(whole, batch.masks).mean(),
-            "dice": dice_per_mask(whole, batch.masks).mean(),
-        }
 
+class PrimaSpeaking(PrimaGathering):
+    """Teaches reading and writing around bases that see and draw already; nothing is drawn.
 
-class PrimaSpeaking(PrimaBases):
-    """Teaches reading and writing around bases that see and draw already.
-
-    Beside words and masks the state of every [SEG] learns what SAM was taught to understand:
-    "asks". Half of the targets are drawn from that itself, so that SAM does not forget it over what
-    is asked at first.
+    Beside words the state of every [SEG] learns what SAM was taught to understand: "asks".
     """
 
     def __init__(self, processor: PrimaProcessor) -> None:
         super().__init__(processor)
-        own = PrimaObjective(processor).weights
         rows = {name: share for name, share in self.weights.items() if name.startswith("row_")}
-        self.weights = {**own, **rows, "asks": 5.0}
+        self.directions = Directions(processor.config.prompt_width)
+        self.weights = {"text": 1.0, "asks": 5.0, **rows}
 
-    def __call__(self, model: Any, batch: Shown) -> dict[str, Tensor]:
+    def __call__(self, model: Any, batch: Questions) -> dict[str, Tensor]:
+        """Return the parts of the loss, weighted."""
         asked = batch.asked
         assert asked.truth is not None
-        seen = model.see(asked)
+        vision = model.vision(asked.pixels)
+        seen = model.see(asked, Look(vision=vision, masks=vision.new_zeros(0)))
         hidden = model.read(seen)
-        slots = model.slots(hidden, seen, asked.slots)
-        prompts = model.prompts(slots)  # (M, C)
+        prompts = model.prompts(model.slots(hidden, seen, asked.slots))  # (M, C)
         wanted = self.directions(batch.phrases).to(prompts)
         known = batch.phrases.any(1)
-        given = known & (torch.rand(len(known), device=known.device) < GIVEN)
-        chosen = torch.where(given[:, None], wanted, prompts)
-        output = model.point(slots, seen, chosen)
-        bce, dice = mask_losses(output, asked)
         off = (prompts.float() - wanted.float()).square().mean(1)
         parts = {
             "text": text_loss(model.speak(hidden, seen), asked.truth.labels),
-            "bce": bce,
-            "dice": dice,
             "asks": (off * known).sum() / known.sum().clamp(min=1),
-            **self._rows(model, seen, batch),
+            **self.unlike(model, self._read(seen, asked), batch),
         }
         return {name: part * self.weights[name] for name, part in parts.items()}
 
+    def _read(self, seen: Seen, asked: PrimaBatch) -> Tensor:
+        """Return (X, Q, D), the rows that are read of each image, those of its question left
+        out."""
+        counts = seen.lengths[asked.images]  # (X,) rows of each image, maybe with its question's
+        queries = torch.arange(self.processor.config.rows_per_image, device=counts.device)
+        return seen.rows[(counts.cumsum(0) - counts)[:, None] + queries]
 
-def _grid(logits: Tensor) -> tuple[int, int]:
-    return logits.shape[2], logits.shape[3]
+
+# -- what scenes show ----------------------------------------------------------------------------
+
+
+def _frames(scenes: Sequence[Scene]) -> Iterator[Frame]:
+    return (frame for scene in scenes for frame in scene.samples[0].images)
+
+
+def _views(scenes: Sequence[Scene]) -> Iterator[tuple[Any, Any]]:
+    """Yield each view of each world, and its rendering."""
+    for scene in scenes:
+        yield from zip(scene.world.views, scene.renderings, strict=True)
+
+
+def _shown(scenes: Sequence[Scene]) -> dict[str, Tensor]:
+    """Return, by kind, what every pixel shows: (F, H, W) 1 + index of the word, 0 for none."""
+    labels = [pixel_labels(view, rendering) for view, rendering in _views(scenes)]
+    return {kind: torch.from_numpy(np.stack([one[kind] for one in labels])) for kind in LABELS}
+
+
+def _unknown(
+    logits: Mapping[str, Tensor],
+    words: Mapping[str, Tensor],
+    extent: tuple[float, float] = (1.0, 1.0),
+) -> dict[str, Tensor]:
+    """Return, by kind, what cells do not know yet of what they show; see ``read_cells``."""
+    return {
+        kind: cell_cross_entropy(
+            logits[kind], read_cells(ids, (logits[kind].shape[2], logits[kind].shape[3]), extent)
+        )
+        for kind, ids in words.items()
+    }
 
 
 def _called(view: Any, rendering: Any, random: Random) -> list[tuple[Said, np.ndarray]]:

@@ -1,9 +1,10 @@
 """What PRIMA's runs on our scenes are made of: a stage 0 that stands in for pre-trained bases,
 and the published stage after it.
 
-Stage 0 first teaches EVA and SAM what images show (``prima_bases``), then lets everything learn
-from answers (``prima_speaking``); LoRA and the dense heads are there from the start and leave the
-published model: the first merged, the second dropped.
+Stage 0 first teaches EVA, SAM and the Q-Former apart what images show (``prima_looking``,
+``prima_sketching``, ``prima_gathering``), then lets everything learn from answers
+(``prima_speaking``); LoRA and the dense heads are there from the start and leave the published
+model: the first merged, the second dropped.
 """
 
 import copy
@@ -18,7 +19,13 @@ from deixis.models.prima import PRESETS, PrimaConfig, PrimaModel
 from deixis.nn.nearby import look_nearby
 from deixis.nn.starting import begin_audibly, let_words_be_heard
 from deixis.processing.prima import PrimaProcessor
-from deixis.training.prima.prima_bases import PrimaBases, PrimaSpeaking, Teaching
+from deixis.training.prima.prima_bases import (
+    PrimaGathering,
+    PrimaLooking,
+    PrimaSketching,
+    PrimaSpeaking,
+    Teaching,
+)
 from deixis.training.prima.prima_objective import PrimaObjective, prepare_published_stage
 from deixis.training.recipes import READ_QUESTIONS, scene_of, scene_texts
 from deixis.training.running.adapters import merge_adapters
@@ -36,7 +43,9 @@ def prima_workshop() -> Workshop:
         build=build_model,
         objectives={
             "prima": PrimaObjective,
-            "prima_bases": PrimaBases,
+            "prima_looking": PrimaLooking,
+            "prima_sketching": PrimaSketching,
+            "prima_gathering": PrimaGathering,
             "prima_speaking": PrimaSpeaking,
         },
         scene=scene_of,

@@ -10,6 +10,8 @@ import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import parent_process
+from threading import Thread
 from typing import Any, TypeVar
 
 from torch import nn
@@ -108,6 +110,7 @@ def _run(
     rank: int, processes: int, said: Any, function: Callable[..., object], arguments: Sequence[Any]
 ) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+    Thread(target=_end_with_parent, daemon=True).start()
     from torch import distributed
 
     try:
@@ -118,6 +121,14 @@ def _run(
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """End this process with the one that started it, which may be killed without a word."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _addresses(processes: int) -> dict[str, str]:

@@ -118,6 +118,8 @@ class BasesObjective:
     """Teaches both encoders the words of every cell, and SAM to draw and to follow."""
 
     share = 2  # of so many clips SAM looks at one: Qwen's encoder learns its words more slowly
+    reads = True  # whether Qwen's encoder looks
+    scans = True  # whether SAM looks
     draws = True  # whether SAM is asked for anything
 
     def __init__(self, processor: UniPixelProcessor) -> None:
@@ -140,13 +142,14 @@ class BasesObjective:
     def collate(self, scenes: Sequence[Scene]) -> Bases:
         """Turn renderings into pixels and labels; all frames have one size."""
         clips = [self._clip(scene) for scene in scenes]
-        drawn = clips[: -(-len(clips) // self.share)]
+        drawn = clips[: -(-len(clips) // self.share)] if self.scans else []
+        read = [clip["view"] for clip in clips if self.reads]
         rows = [row for clip in clips for row in clip["labels"]]
-        seen = [row["pixels"] for clip in drawn for row in clip["labels"]]
+        seen = [sam_frames(row["pixels"][None], self.side) for c in drawn for row in c["labels"]]
         return Bases(
-            patches=torch.cat([clip["view"].patches for clip in clips]),
-            grids=torch.tensor([clip["view"].grid for clip in clips]),
-            canvas=torch.cat([sam_frames(pixels[None], self.side) for pixels in seen]),
+            patches=torch.cat([view.patches for view in read]) if read else torch.zeros(0),
+            grids=torch.tensor([view.grid for view in read]),
+            canvas=torch.cat(seen) if seen else torch.zeros(0, 3, self.side, self.side),
             lengths=tuple(len(clip["labels"]) for clip in clips),
             words={k: torch.from_numpy(np.stack([row[k] for row in rows])) for k in LABELS},
             asks=Asks.of(
@@ -156,10 +159,11 @@ class BasesObjective:
             ),
             objects=tuple(len(clip["asked"]) for clip in drawn),
             masks=tuple(clip["masks"] for clip in drawn),
-            touched=tuple(clip["touched"] for clip in clips),
+            touched=tuple(clip["touched"] for clip in clips if self.reads),
             named=tuple(
                 torch.tensor(clip["named"], dtype=torch.long).reshape(-1, len(KINDS))
                 for clip in clips
+                if self.reads
             ),
         )
 
@@ -178,26 +182,27 @@ class BasesObjective:
         }
         ids, counts = np.unique(things[0], return_counts=True)
         clear = [int(i) for i, n in zip(ids, counts, strict=True) if i and n >= LEAST]
-        view = self.processor.view_of(images, moments)
         chosen = clear if self.draws else []
         asked, masks = self._asked(things, chosen, said if self.draws else {}, random)
-        regions = {
-            one: {moment: Mask(ids == one) for moment, ids in zip(moments, things, strict=True)}
-            for one in clear
-        }
-        return {
-            "view": view,
+        clip = {
             "size": images[moments[0]].size,
             "labels": [
                 pixel_labels(scene.world.views[one], scene.renderings[one]) for one in moments
             ],
             "asked": asked,
             "masks": masks,
-            "touched": self.processor.regions(regions, images, view)
-            if clear
-            else torch.zeros(view.grid[0], 0, *view.cells, dtype=torch.bool),
-            "named": [said[one] for one in clear],
         }
+        if self.reads:
+            clip["view"] = view = self.processor.view_of(images, moments)
+            clip["named"] = [said[one] for one in clear]
+            clip["touched"] = torch.zeros(view.grid[0], 0, *view.cells, dtype=torch.bool)
+            if clear:
+                regions = {
+                    one: {at: Mask(ids == one) for at, ids in zip(moments, things, strict=True)}
+                    for one in clear
+                }
+                clip["touched"] = self.processor.regions(regions, images, view)
+        return clip
 
     def _asked(
         self,
@@ -223,27 +228,33 @@ class BasesObjective:
     # -- what is learned -------------------------------------------------------------------------
 
     def __call__(self, model: Any, batch: Bases) -> dict[str, Tensor]:
+        parts: dict[str, Tensor] = {}
+        if self.reads:
+            parts |= self._read(model, batch)
+        if self.scans:
+            with exactly(batch.canvas.device):  # as what is drawn; see ``Speaking``
+                seen = model.tracker.sam.look(batch.canvas)
+                looked = {kind: ids[: len(batch.canvas)] for kind, ids in batch.words.items()}
+                maps = [("sam", one, looked) for one in model.teaching.of_cells(seen)]
+                parts |= self._unknown(maps)
+                if self.draws:
+                    parts |= self._masks(model, batch, seen)
+        return {name: part * self.weights[name] for name, part in parts.items()}
+
+    def _read(self, model: Any, batch: Bases) -> dict[str, Tensor]:
+        """Return what Qwen's patches, picture tokens and <mem> tokens do not know yet."""
         features = model.vision(batch.patches, grid_thw=batch.grids).pooler_output
-        with exactly(features.device):  # as what is drawn; see ``Speaking``
-            seen = model.tracker.sam.look(batch.canvas)
         height, width = batch.grids[0, 1:].tolist()
         grid = (height // model.teaching.side, width // model.teaching.side)
         pairs = {kind: _paired(ids, batch.lengths) for kind, ids in batch.words.items()}
-        looked = {kind: ids[: len(batch.canvas)] for kind, ids in batch.words.items()}
         table = self.rows(model.language.embed_tokens.weight)
-        read = {kind: likeness(model.merge(features), table[kind]) for kind in KINDS}
-        parts = self._unknown(
-            [
-                ("qwen", model.teaching.of_patches(features, (height, width)), pairs),
-                *(("sam", one, looked) for one in model.teaching.of_cells(seen)),
-                ("read", {k: _as_map(logits, grid) for k, logits in read.items()}, pairs),
-            ]
-        )
-        parts |= self._regions(model, features, batch, table)
-        if self.draws:
-            with exactly(features.device):
-                parts |= self._masks(model, batch, seen)
-        return {name: part * self.weights[name] for name, part in parts.items()}
+        tokens = model.merge(features)
+        read = {kind: _as_map(likeness(tokens, table[kind]), grid) for kind in KINDS}
+        maps = [
+            ("qwen", model.teaching.of_patches(features, (height, width)), pairs),
+            ("read", read, pairs),
+        ]
+        return self._unknown(maps) | self._regions(model, features, batch, table)
 
     def _unknown(
         self, maps: Sequence[tuple[str, Mapping[str, Tensor], Mapping[str, Tensor]]]
@@ -300,22 +311,21 @@ class BasesObjective:
 
 
 class Looking(BasesObjective):
-    """Teaches both encoders the words of every cell, and no more: many pictures in short time."""
+    """Teaches Qwen's encoder alone the words of every patch: many pictures in short time."""
 
-    share, draws = 1, False
+    share, scans, draws = 1, False, False
+
+
+class Scanning(BasesObjective):
+    """Teaches SAM's encoder alone the words of every cell: many pictures in short time."""
+
+    share, reads, draws = 1, False, False
 
 
 class Sketching(BasesObjective):
-    """Teaches SAM alone: the words of its cells, and to draw; Qwen's encoder does not look."""
+    """Teaches SAM alone the words of its cells, and to draw."""
 
-    share = 1
-
-    def __call__(self, model: Any, batch: Bases) -> dict[str, Tensor]:
-        with exactly(batch.canvas.device):
-            seen = model.tracker.sam.look(batch.canvas)
-            maps = [("sam", one, batch.words) for one in model.teaching.of_cells(seen)]
-            parts = self._unknown(maps) | self._masks(model, batch, seen)
-        return {name: part * self.weights[name] for name, part in parts.items()}
+    share, reads = 1, False
 
 
 def _asked(

@@ -7,7 +7,7 @@ Shapes: B rows, N tokens, M targets, K hidden tokens, C width of SAM.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -16,12 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deixis.errors import DataError
-from deixis.nn.precision import exactly
 from deixis.processing.batches.unipixel_batch import UniPixelBatch
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.words.unipixel_text import IGNORED
 from deixis.training.directions import NOTHING, WORDS, said_of
-from deixis.training.unipixel.unipixel_bases import BasesObjective, Looking, Sketching
+from deixis.training.unipixel.unipixel_bases import BasesObjective, Looking, Scanning, Sketching
 from deixis.training.unipixel.unipixel_lessons import Teacher
 from deixis.training.unipixel.unipixel_meanings import Asks, Meanings
 from deixis.training.unipixel.unipixel_objective import unipixel_losses
@@ -120,7 +119,6 @@ BEGINNING = Lessons(  # many questions about each clip, few of its frames drawn
     ways={"draw": 3, "tell": 4, "find": 2.5, "name": 0.5},
     onward=1.0, drawn=4, objects=6, turns=4,
 )  # fmt: skip
-GIVEN = 0.5  # share of the targets that are drawn from what ought to be asked, not from what is
 TELLING = ("yes", "no", "left", "right", "up", "down", *map(str, range(7)))
 
 
@@ -136,26 +134,19 @@ class Beginning:
         return Beginning(lessons=self.lessons.to(device), asks=self.asks.to(device))
 
 
-def _coarser(lessons: UniPixelBatch) -> UniPixelBatch:
-    """Return lessons whose masks have half as many rows and columns: enough to begin with."""
-    assert lessons.truth is not None
-    masks = tuple(one[..., ::2, ::2] for one in lessons.truth.masks)
-    return replace(lessons, truth=replace(lessons.truth, masks=masks))
-
-
 class Speaking(UniPixelObjective):
-    """Teaches reading and writing from nothing, around bases that see and draw already.
+    """Teaches reading and writing from nothing, around bases that see and draw already; nothing
+    is drawn.
 
-    Beside words and masks the hidden tokens of every <seg> learn what SAM was taught to
-    understand: "asks". Half of the targets are drawn from that itself, so that SAM does not forget
-    it over what is asked at first. Words that tell things apart weigh "telling" times as much.
+    Beside words the hidden tokens of every <seg> learn what SAM was taught to understand: "asks".
+    Words that tell things apart weigh "telling" times as much.
     """
 
     lessons = BEGINNING
 
     def __init__(self, processor: UniPixelProcessor) -> None:
         super().__init__(processor)
-        self.weights = {"text": 1.0, "masks": 0.1, "asks": 5.0, "telling": 3.0}
+        self.weights = {"text": 1.0, "asks": 5.0, "telling": 3.0}
         self.meanings = Meanings(processor.config.sam_width)
         known = [*(word for words in WORDS.values() for word in words), *TELLING]
         encode = processor.vocabulary.encode
@@ -182,18 +173,12 @@ class Speaking(UniPixelObjective):
         """Return the parts of the loss of a batch, weighted."""
         lessons, asks = batch.lessons, batch.asks
         hidden = model.read(model.see(lessons))
-        slots = model.slots(hidden, lessons.tokens)
-        asked, wanted = slots.hidden.float(), self.meanings.tokens(model, asks).detach().float()
-        given = asks.known & (torch.rand(len(asks)) < GIVEN).to(asks.known.device)
-        drawn = torch.where(given[:, None, None], wanted, asked)
-        with exactly(hidden.device):  # what draws is small: a short type costs more than it saves
-            output = model.point(replace(slots, hidden=drawn), lessons)
-        output = replace(output, text_logits=model.speak(hidden))
-        losses = unipixel_losses(output, _coarser(lessons))
+        asked = model.slots(hidden, lessons.tokens).hidden.float()
+        with torch.no_grad():
+            wanted = self.meanings.tokens(model, asks).float()
         off = (asked - wanted).square().mean((1, 2))
         parts = {
-            "text": self._text(output.text_logits, lessons),
-            "masks": losses.total - losses.text,
+            "text": self._text(model.speak(hidden), lessons),
             "asks": (off * asks.known).sum() / asks.known.sum().clamp(min=1),
         }
         return {name: part * self.weights[name] for name, part in parts.items()}
@@ -213,6 +198,7 @@ class Speaking(UniPixelObjective):
 
 OBJECTIVES: dict[str, Any] = {
     "looking": Looking,
+    "scanning": Scanning,
     "sketching": Sketching,
     "bases": BasesObjective,
     "speaking": Speaking,

@@ -9,6 +9,7 @@ C feature width, Q queries, E Q-Former width, T question tokens, N tokens, W col
 spliced in, D language width, M targets, Y rows of all images, V vocabulary, h w cells of masks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from transformers import InstructBlipQFormerModel, LlamaForCausalLM, PreTrainedModel
 
 from deixis.decoding.segment_anything import SegHead, SegmentAnything
-from deixis.language.packed import Sharing, find_sharing, read_packed
+from deixis.language.packed import Packed, Sharing, find_sharing, read_packed
 from deixis.language.splice import held_columns, splice_rows, starts_of
 from deixis.models.configs.prima_config import (
     PrimaConfig,
@@ -186,12 +187,16 @@ class PrimaModel(PreTrainedModel):
 
         What all rows begin with is read once, and rows of one length together.
         """
+        return self.read_layers(seen, [-1])[0].padded()
+
+    def read_layers(self, seen: Seen, layers: Sequence[int]) -> list[Packed]:
+        """Return the states (B, W, D) after each of some layers; -1 are those of ``read``."""
         held = seen.held
         columns = torch.arange(held.shape[1], device=held.device).expand(held.shape)
-        (packed,) = read_packed(
-            self.language.model, seen.embedded, held=held, positions=columns, sharing=seen.sharing
-        )
-        return packed.padded()
+        return read_packed(
+            self.language.model, seen.embedded, held=held, positions=columns,
+            sharing=seen.sharing, layers=layers,
+        )  # fmt: skip
 
     def slots(self, hidden: Tensor, seen: Seen, slots: SegSlots) -> Slots:
         """Return the states (M, D) from which each [SEG] was predicted: one column before it."""

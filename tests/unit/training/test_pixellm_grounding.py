@@ -21,9 +21,9 @@ from deixis.training.pixellm.pixellm_grounding import (
     HearingObjective,
     JoiningObjective,
 )
-from deixis.training.pixellm.pixellm_seeking import HEADS, seek_alike
 from deixis.training.pixellm.pixellm_stages import AnswerObjective
 from deixis.training.pixellm.pixellm_standing import asked_sayings
+from deixis.training.seeking import HEADS, seek_alike
 
 
 @pytest.fixture(scope="module")

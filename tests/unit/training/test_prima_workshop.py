@@ -1,6 +1,7 @@
 """PRIMA's runs: stage 0, the published stage with exactly its parts, and what is left of both."""
 
 import fnmatch
+import math
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from deixis.processing.words.prima_words import slots_written
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.directions import fits, said_of, words_of
+from deixis.training.directions import WORDS, fits, said_of, words_of
 from deixis.training.prima.prima_bases import (
     PrimaGathering,
     PrimaLooking,
     PrimaSketching,
     PrimaSpeaking,
+    _unfound,
 )
 from deixis.training.prima.prima_objective import published_parts
 from deixis.training.prima.prima_workshop import (
@@ -201,6 +203,51 @@ def test_speaking_knows_the_phrase_of_every_slot_and_draws_nothing(folder, tmp_p
     assert parts.keys() == objective.weights.keys()
     rooms = {name.split(".")[0] for name in reached(model, parts)}
     assert rooms == {"vision", "relation", "qformer", "projection", "language", "seg_head"}
+
+
+def test_targets_are_sought_in_the_rows_of_their_own_image_by_a_slow_loop(folder, tmp_path):
+    model, processor = build_model(run_of(folder), tmp_path / "none")
+    objective = PrimaSpeaking(processor)
+    asked = objective.collate(SCENES).asked
+    with torch.no_grad():
+        seen = model.see(asked)
+        wanted = objective._wanted(objective._columns(seen, asked), seen, asked)
+    assert len(wanted) == len(asked.slots.row) > 5
+    side = 1  # of the largest square grid in three rows
+    slots = zip(asked.slots.row.tolist(), asked.slots.frame.tolist(), strict=True)
+    for own, (row, frame), mask in zip(wanted, slots, asked.truth.masks, strict=True):
+        frames = (asked.layout.set == asked.set_of_row[row]).nonzero()[:, 0].tolist()
+        place = asked.images[row].nonzero()[frames.index(frame), 0]
+        first = int(seen.lengths[row, :place].sum())
+        share = torch.nn.functional.adaptive_avg_pool2d(mask[None], side).flatten()
+        torch.testing.assert_close(own[first : first + side**2], share)
+        assert own.count_nonzero() == share.count_nonzero() == 1
+
+
+def test_what_is_heard_of_a_target_is_what_its_question_says(folder, tmp_path):
+    _, processor = build_model(run_of(folder), tmp_path / "none")
+    batch = PrimaSpeaking(processor).collate(SCENES)
+    samples = [s for scene in SCENES for s in scene.samples if not s.question.prompts]
+    heard, slots = 0, batch.asked.slots
+    told = zip(slots.row.tolist(), batch.heard.tolist(), batch.phrases.tolist(), strict=True)
+    for row, words, whole in told:
+        text = samples[row].question.text.lower()
+        for table, word, own in zip(WORDS.values(), words, whole, strict=True):
+            assert word in (0, own)
+            heard += word > 0
+            if own:
+                assert (table[own - 1] in text) == (word > 0)
+    assert heard > 3
+
+
+def test_words_find_the_rows_that_show_them():
+    words = torch.nn.init.orthogonal_(torch.empty(3, 8))
+    rows = torch.stack([words[[0, 1, 2, 0]], words[[1, 1, 2, 2]]])  # (X, 4, D)
+    labels = torch.tensor([[1, 2, 3, 1], [2, 2, 3, 3]]).reshape(2, 1, 2, 2)
+    right = _unfound(rows, words, labels)
+    assert right == pytest.approx((math.log(2) + 2 * math.log(3)) / 3, abs=1e-4)
+    assert _unfound(rows.roll(1, 1), words, labels) > right + 5
+    assert _unfound(rows, words, torch.zeros_like(labels)) == 0
 
 
 def test_labels_of_cells_are_those_at_their_points_by_a_slow_loop():

@@ -352,7 +352,7 @@ def prima_scenes() -> PrimaConfig:
             "hidden_size": 192,
             "intermediate_size": 512,
             "num_hidden_layers": 4,
-            "num_attention_heads": 6,
+            "num_attention_heads": 3,  # wide heads tell much apart
             "max_position_embeddings": 1024,
         },
         sam_config=scenes_sam(),

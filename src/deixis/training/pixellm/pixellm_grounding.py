@@ -3,8 +3,8 @@
 A published PixelLM begins with CLIP and LLaVA, whose image tokens lie near words and whose states
 know what they speak of. From nothing, answers alone teach that slowly.
 
-Shapes: I images, Q image tokens, R image tokens that are read, M targets, G tokens of a group,
-D language width, T words, V vocabulary.
+Shapes: B rows, W columns, I images, Q image tokens, R image tokens that are read, M targets, G
+tokens of a group, D language width, T words, V vocabulary.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deixis.language.packed import Packed
-from deixis.models.pixellm import Look, group_states
+from deixis.models.pixellm import Laid, Look, group_states
 from deixis.processing.batch import moved
-from deixis.processing.batches.pixellm_batch import PixelLMBatch
+from deixis.processing.batches.pixellm_batch import IGNORED, IMAGE, PixelLMBatch
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.knowing.asked import Asked
 from deixis.scenes.knowing.facts import Facts
@@ -31,10 +31,10 @@ from deixis.training.objective import pixel_labels
 from deixis.training.pixellm.pixellm_knowing import Knowledge, Known
 from deixis.training.pixellm.pixellm_objective import PixelLMObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
-from deixis.training.pixellm.pixellm_seeking import lookers, seeking_loss
 from deixis.training.pixellm.pixellm_stages import AnswerObjective
 from deixis.training.pixellm.pixellm_standing import SAYINGS, asked_sayings
 from deixis.training.pixellm.pixellm_telling import Tellable, Telling
+from deixis.training.seeking import lookers, seeking_loss
 
 DRAWN = 12  # targets of a step, at most
 
@@ -150,7 +150,7 @@ class GroundingObjective(AnswerObjective):
         states, labels = model.labelled(hidden, laid, asked)
         table = model.language.embed_tokens.weight
         groups = group_states(hidden, laid, asked.slots)
-        looking = lookers(laid, asked)
+        looking = _lookers(laid, asked)
         parts = {
             "text": F.cross_entropy(model.speak(states).float(), labels),
             **self.telling.losses(look, batch.tellable),
@@ -161,7 +161,10 @@ class GroundingObjective(AnswerObjective):
             ),
             "heard": self._heard(early, batch, table, looking),
             "sought": seeking_loss(
-                model.language, [early, before], laid, asked, batch.cover, look.read, looking
+                model.language,
+                [early, before],
+                _wanted(laid, asked, batch.cover, look.read),
+                looking,
             ),
             "meant": self.knowledge.loss(groups.mean(1), batch.known),
         }
@@ -200,7 +203,7 @@ class HearingObjective(GroundingObjective):
         states, labels = model.labelled(hidden, laid, asked)
         parts = {
             "text": F.cross_entropy(model.speak(states).float(), labels),
-            "heard": self._heard(early, batch, table, lookers(laid, asked)),
+            "heard": self._heard(early, batch, table, _lookers(laid, asked)),
         }
         return {name: self.weights[name] * part for name, part in parts.items()}
 
@@ -229,6 +232,25 @@ class JoiningObjective(GroundingObjective):
             total = {name: total[name] + losses[name].sum() for name in total}
         count = max(len(groups), 1)
         return parts | {name: self.weights[name] * part / count for name, part in total.items()}
+
+
+def _lookers(laid: Laid, batch: PixelLMBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the rows and columns of states that name or draw a target, and that target."""
+    assert batch.truth is not None
+    learned = batch.truth.labels != IGNORED
+    return lookers(laid.starts, learned, batch.slots.row, batch.slots.column.amax(1))
+
+
+def _wanted(laid: Laid, batch: PixelLMBatch, cover: Tensor, read: Tensor) -> Tensor:
+    """Return (M, W): what covers (M, Q) say of the columns of their rows."""
+    place = ((batch.tokens == IMAGE) & batch.held).long().argmax(1)  # (B,)
+    first = laid.starts.gather(1, place[:, None])[:, 0][batch.slots.row]  # (M,)
+    mine = read[batch.image_of_target]  # (M, Q)
+    column = first[:, None] + mine.long().cumsum(1) - 1
+    width = laid.embedded.shape[1]
+    wanted = cover.new_zeros(len(cover), width + 1)  # the last for what is not read
+    column = column.masked_fill(~mine, width)
+    return wanted.scatter(1, column, cover)[:, :width]
 
 
 def _described(

@@ -28,13 +28,13 @@ from deixis.training.pixellm.pixellm_grounding import (
 from deixis.training.pixellm.pixellm_knowing import Knowledge
 from deixis.training.pixellm.pixellm_patches import PatchObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
-from deixis.training.pixellm.pixellm_seeking import seek_alike
 from deixis.training.pixellm.pixellm_stages import AnswerObjective, PaperObjective
 from deixis.training.pixellm.pixellm_telling import Telling
 from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import add_adapters, merged_tensors
 from deixis.training.running.beginning import begin, from_nothing
 from deixis.training.running.feeding import Processor, Workshop
+from deixis.training.seeking import seek_alike
 
 OBJECTIVES: dict[str, Any] = {
     "patches": PatchObjective,

@@ -15,19 +15,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from random import Random
+from re import findall
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deixis.language.packed import Packed
+from deixis.language.splice import starts_of
 from deixis.models.prima import Look, PrimaConfig, Seen, asked_frames
 from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.nn.losses import bce_per_mask, dice_per_mask
 from deixis.processing.batch import moved
 from deixis.processing.batches.prima_batch import PrimaBatch
 from deixis.processing.frames.prima_pixels import eva_pixels, sam_masks, sam_pixels
-from deixis.processing.prima import PrimaProcessor
+from deixis.processing.prima import IGNORED, PrimaProcessor
 from deixis.processing.words.prima_words import slots_written
 from deixis.scenes.questions import Scene
 from deixis.structures.images import Frame
@@ -36,6 +40,8 @@ from deixis.training.directions import (
     KINDS,
     LABELS,
     NOTHING,
+    SHARP,
+    WORDS,
     Directions,
     LabelRows,
     Said,
@@ -51,9 +57,11 @@ from deixis.training.prima.prima_objective import (
     readable,
     text_loss,
 )
+from deixis.training.seeking import lookers, seeking_loss
 
 THINGS = 3  # of a frame that SAM is asked for
 LEAST = 30  # pixels of a thing that is asked for
+WAYS = ("row", "found")  # words are asked of rows, and rows of words
 SHARES = {kind: DenseObjective.weights[kind] for kind in LABELS}
 
 
@@ -206,11 +214,13 @@ class Questions:
         asked: the questions with their true answers.
         words: kind -> (F, H, W) 1 + index of the word, 0 for none.
         phrases: (M, 3) words of the phrase of each [SEG], 0 where none is known.
+        heard: (M, 3) those of them that its question says too.
     """
 
     asked: PrimaBatch
     words: Mapping[str, Tensor]
     phrases: Tensor
+    heard: Tensor
 
     def to(self, device: torch.device | str) -> "Questions":
         """Return all of it on a device."""
@@ -224,8 +234,8 @@ class PrimaGathering(PrimaObjective):
         super().__init__(processor)
         self.named = WordRows(processor.words.vocabulary.encode)
         self.labels = LabelRows(processor.config.vision_config.hidden_size)
-        rows = {f"row_{kind}": SHARES[kind] for kind in KINDS}
-        self.weights: Mapping[str, float] = {**SHARES, **rows}
+        both = {f"{way}_{kind}": SHARES[kind] for way in WAYS for kind in KINDS}
+        self.weights: Mapping[str, float] = {**SHARES, **both}
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
         """Encode the questions, and look up what every pixel shows; all frames have one size.
@@ -236,7 +246,10 @@ class PrimaGathering(PrimaObjective):
         asked = super().collate(scenes)
         read = [scene for scene in scenes if readable(scene)]
         samples = [sample for scene in read for sample in readable(scene)]
-        return Questions(asked=asked, words=_shown(read), phrases=_phrases(samples, asked))
+        phrases = _phrases(samples, asked)
+        return Questions(
+            asked=asked, words=_shown(read), phrases=phrases, heard=_told(samples, asked, phrases)
+        )
 
     def __call__(self, model: Any, batch: Questions) -> dict[str, Tensor]:
         """Return the parts of the loss, weighted."""
@@ -248,30 +261,39 @@ class PrimaGathering(PrimaObjective):
         return {name: part * self.weights[name] for name, part in parts.items()}
 
     def unlike(self, model: Any, rows: Tensor, batch: Questions) -> dict[str, Tensor]:
-        """Return how far the rows (X, Q, D) of images are from the words of their part of them; the
-        parts are the cells of the largest square grid that has a row for each, row by row."""
+        """Return how far the rows (X, Q, D) of images are from the words of their part of them, and
+        words from the rows that show them; the parts are the cells of the largest square grid that
+        has a row for each, row by row."""
         side = isqrt(rows.shape[1])
         frame = asked_frames(batch.asked)[1]  # (X,)
         table = model.language.get_input_embeddings().weight
         parts = {}
+        rows = rows[:, : side**2]
         for kind, words in self.named(table).items():
-            grid = likeness(rows[:, : side**2], words).mT.unflatten(2, (side, side))
-            labels = read_cells(batch.words[kind], (side, side))[frame]
+            grid = likeness(rows, words).mT.unflatten(2, (side, side))
+            labels = read_cells(batch.words[kind], (side, side))[frame]  # (X, P, h, w)
             parts[f"row_{kind}"] = cell_cross_entropy(grid, labels)
+            parts[f"found_{kind}"] = _unfound(rows, words, labels)
         return parts
 
 
 class PrimaSpeaking(PrimaGathering):
     """Teaches reading and writing around bases that see and draw already; nothing is drawn.
 
-    Beside words the state of every [SEG] learns what SAM was taught to understand: "asks".
+    Beside words, the state of every [SEG] learns what SAM was taught to understand: "asks". What
+    pre-training brings is told: "numbered", two layers before the last the rows of an image know
+    its number; "heard", there what names or draws a target knows its words that the question says;
+    and "sought", the last two layers look where the target lies (``training/seeking.py``).
     """
 
     def __init__(self, processor: PrimaProcessor) -> None:
         super().__init__(processor)
-        rows = {name: share for name, share in self.weights.items() if name.startswith("row_")}
+        rows = {name: share for name, share in self.weights.items() if name.startswith(WAYS)}
         self.directions = Directions(processor.config.prompt_width)
-        self.weights = {"text": 1.0, "asks": 5.0, **rows}
+        told = {"numbered": 0.5, "heard": 1.0, "sought": 1.0}
+        self.weights = {"text": 1.0, "asks": 5.0, **told, **rows}
+        encode = processor.words.vocabulary.encode
+        self.numbers = [encode(f" {1 + n}")[-1] for n in range(processor.config.most_images)]
 
     def __call__(self, model: Any, batch: Questions) -> dict[str, Tensor]:
         """Return the parts of the loss, weighted."""
@@ -279,14 +301,23 @@ class PrimaSpeaking(PrimaGathering):
         assert asked.truth is not None
         vision = model.vision(asked.pixels)
         seen = model.see(asked, Look(vision=vision, masks=vision.new_zeros(0)))
-        hidden = model.read(seen)
+        early, before, last = model.read_layers(seen, [-3, -2, -1])
+        hidden = last.padded()
         prompts = model.prompts(model.slots(hidden, seen, asked.slots))  # (M, C)
         wanted = self.directions(batch.phrases).to(prompts)
         known = batch.phrases.any(1)
         off = (prompts.float() - wanted.float()).square().mean(1)
+        columns = self._columns(seen, asked)
+        starts, slots = starts_of(seen.lengths), asked.slots
+        looking = lookers(starts, asked.truth.labels != IGNORED, slots.row, slots.column)
         parts = {
             "text": text_loss(model.speak(hidden, seen), asked.truth.labels),
             "asks": (off * known).sum() / known.sum().clamp(min=1),
+            "heard": self._unheard(model, early, batch, looking),
+            "numbered": self._unnumbered(model, early, columns, asked),
+            "sought": seeking_loss(
+                model.language.model, [early, before], self._wanted(columns, seen, asked), looking
+            ),
             **self.unlike(model, self._read(seen, asked), batch),
         }
         return {name: part * self.weights[name] for name, part in parts.items()}
@@ -297,6 +328,54 @@ class PrimaSpeaking(PrimaGathering):
         counts = seen.lengths[asked.images]  # (X,) rows of each image, maybe with its question's
         queries = torch.arange(self.processor.config.rows_per_image, device=counts.device)
         return seen.rows[(counts.cumsum(0) - counts)[:, None] + queries]
+
+    def _columns(self, seen: Seen, asked: PrimaBatch) -> Tensor:
+        """Return (X, Q): where the rows of each image of each question stand."""
+        queries = torch.arange(self.processor.config.rows_per_image, device=seen.rows.device)
+        return starts_of(seen.lengths)[asked.images][:, None] + queries
+
+    def _unnumbered(
+        self, model: Any, states: Packed, columns: Tensor, asked: PrimaBatch
+    ) -> Tensor:
+        """Return how far the states of rows are from the number of their image, in nats."""
+        row, frame = asked_frames(asked)  # (X,)
+        table = model.language.get_input_embeddings().weight
+        words = F.normalize(table[self.numbers].float(), dim=1)  # (S, D)
+        own = F.normalize(states[row[:, None], columns].float(), dim=-1)  # (X, Q, D)
+        logits = SHARP * own @ words.T
+        number = asked.layout.image[frame][:, None].expand(columns.shape)
+        return F.cross_entropy(logits.flatten(0, 1), number.flatten())
+
+    def _unheard(
+        self, model: Any, states: Packed, batch: Questions,
+        looking: tuple[Tensor, Tensor, Tensor],
+    ) -> Tensor:  # fmt: skip
+        """Return how far states that look for targets are from the words that their question
+        says of them, in nats."""
+        row, column, target = looking
+        if not len(target):
+            return states.states.sum() * 0
+        own = F.normalize(states[row, column].float(), dim=-1)  # (S, D)
+        table = self.named(model.language.get_input_embeddings().weight)
+        said = batch.heard[target]  # (S, 3)
+        losses = [
+            F.cross_entropy(SHARP * own @ table[kind].T, ids - 1, ignore_index=-1, reduction="sum")
+            for kind, ids in zip(KINDS, said.T, strict=True)
+        ]
+        return torch.stack(losses).sum() / (said > 0).sum().clamp(min=1)
+
+    def _wanted(self, columns: Tensor, seen: Seen, asked: PrimaBatch) -> Tensor:
+        """Return (M, W): how much each column of a target's row shows of it."""
+        assert asked.truth is not None
+        row, frame = asked_frames(asked)  # (X,)
+        slots, side = asked.slots, isqrt(columns.shape[1])
+        wanted = seen.rows.new_zeros(len(slots.row), seen.embedded.shape[1], dtype=torch.float)
+        if not len(slots.row):
+            return wanted
+        here = (row == slots.row[:, None]) & (frame == slots.frame[:, None])  # (M, X)
+        shares = [F.adaptive_avg_pool2d(one[None].float(), side) for one in asked.truth.masks]
+        cover = torch.cat(shares).flatten(1)  # (M, h * w)
+        return wanted.scatter(1, columns[here.long().argmax(1), : side**2], cover)
 
 
 # -- what scenes show ----------------------------------------------------------------------------
@@ -357,3 +436,30 @@ def _phrases(samples: Sequence[Any], asked: PrimaBatch) -> Tensor:
         for target, _ in (slots_written(sample.answer) if sample.answer else [])[:count]
     ]
     return torch.tensor(said, dtype=torch.long).reshape(-1, len(KINDS))
+
+
+def _unfound(rows: Tensor, words: Tensor, labels: Tensor) -> Tensor:
+    """Return how far words (n, D) are from finding the rows (X, h * w, D) that show them, among
+    all, in nats; labels (X, P, h, w) of their cells."""
+    own = F.normalize(rows.flatten(0, 1).float(), dim=1)  # (X * h * w, D)
+    logs = (2 * SHARP * own @ words.T).log_softmax(0)  # (X * h * w, n)
+    cells = labels.flatten(2).mT.flatten(0, 1)  # (X * h * w, P)
+    counts = F.one_hot(cells.clamp(min=0), len(words) + 1)[..., 1:].sum(1).float()
+    total = counts.sum(0)
+    missed = -(counts * logs).sum(0) / total.clamp(min=1)
+    return missed.sum() / (total > 0).sum().clamp(min=1)
+
+
+def _told(samples: Sequence[Any], asked: PrimaBatch, phrases: Tensor) -> Tensor:
+    """Return (M, 3) those words of phrases that their questions say too, 0 for the others."""
+    said = [set(findall("[a-z]+", sample.question.text.lower())) for sample in samples]
+    texts = [words | {word.removesuffix("s") for word in words} for words in said]
+    rows = zip(asked.slots.row.tolist(), phrases.tolist(), strict=True)
+    told = [
+        [
+            own if own and table[own - 1] in texts[row] else 0
+            for own, table in zip(words, WORDS.values(), strict=True)
+        ]
+        for row, words in rows
+    ]
+    return torch.tensor(told, dtype=torch.long).reshape(-1, len(KINDS))

@@ -1,6 +1,6 @@
 """Where a language decoder looks for what it is about to point at.
 
-From nothing, answers alone hardly teach a decoder to find the picture's tokens that a question
+From nothing, answers alone hardly teach a decoder to find the tokens of a picture that a question
 speaks of: as long as it looks everywhere, what it finds says nothing. So stage 0 tells some heads
 of the last two layers where the next target lies, from where its name begins: what they find there
 can be named, and passed on to be drawn.
@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from deixis.language.packed import Packed
-from deixis.models.pixellm import Laid
-from deixis.processing.batches.pixellm_batch import IGNORED, IMAGE, PixelLMBatch
 
 HEADS = 2  # are told in each of the last two layers; the others look where they like
 REACH = 100  # columns that lie between a picture and an answer about it
@@ -51,26 +49,22 @@ def seek_alike(language: Any, depth: int, pairs: Sequence[tuple[Tensor, Tensor]]
 
 
 def seeking_loss(
-    language: Any, states: Sequence[Packed], laid: Laid, batch: PixelLMBatch, cover: Tensor,
-    read: Tensor, looking: tuple[Tensor, Tensor, Tensor],
+    language: Any, states: Sequence[Packed], wanted: Tensor,
+    looking: tuple[Tensor, Tensor, Tensor],
 ) -> Tensor:  # fmt: skip
     """Return how far the told heads of the last layers look from the targets, in nats; 0 without
     any.
 
-    They look for a target from where its name begins to the end of its group.
+    They look for a target from where its name begins to the last token that draws it.
 
     Args:
         language: the decoder.
         states: (B, W, D) that each of its last layers reads.
-        laid: what lies where.
-        batch: the questions and their answers.
-        cover: (M, Q) how much of each image token is of each target.
-        read: (I, Q) which image tokens are read.
+        wanted: (M, W) how much each column of a target's row shows of it.
         looking: which states look for which target, from ``lookers``.
     """
-    if not len(cover):
+    if not len(wanted):
         return states[0].states.sum() * 0.0
-    wanted = _wanted(laid, batch, cover, read)  # (M, W)
     row, column, target = looking
     looks = [
         _looks(language, depth - len(states), one, row, column)
@@ -101,16 +95,22 @@ def _weights(target: Tensor) -> Tensor:
     return torch.where(first, count, 1).float()
 
 
-def lookers(laid: Laid, batch: PixelLMBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the rows and columns of states that name or draw a target, and that target (S,)."""
-    assert batch.truth is not None
-    slots = batch.slots
-    row, place = torch.nonzero(batch.truth.labels != IGNORED, as_tuple=True)
-    ends = slots.column.amax(1)  # (M,)
-    mine = (slots.row == row[:, None]) & (ends >= place[:, None])  # (S, M): still to come
-    some = mine.any(1)
-    target = mine.long().cumsum(1).eq(0).sum(1)  # the next
-    return row[some], (laid.starts[row, place] - 1)[some], target[some]
+def lookers(
+    starts: Tensor, learned: Tensor, row: Tensor, ends: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the rows and columns of states that name or draw a target, and that target (S,).
+
+    Args:
+        starts: (B, N) the column where each token begins.
+        learned: (B, N) which tokens are of answers.
+        row: (M,) of each target, in the order in which answers draw them.
+        ends: (M,) the last token that draws it.
+    """
+    mine, place = torch.nonzero(learned, as_tuple=True)
+    later = (row == mine[:, None]) & (ends >= place[:, None])  # (S, M): still to come
+    some = later.any(1)
+    target = later.long().cumsum(1).eq(0).sum(1)  # the next
+    return mine[some], (starts[mine, place] - 1)[some], target[some]
 
 
 def _looks(language: Any, depth: int, read: Packed, row: Tensor, column: Tensor) -> Tensor:
@@ -131,15 +131,3 @@ def _looks(language: Any, depth: int, read: Packed, row: Tensor, column: Tensor)
     mine = scores.gather(2, columns).float().transpose(0, 1)  # (S, A, W)
     seen = (torch.arange(columns.shape[2], device=row.device) <= column[:, None]) & read.held[row]
     return mine.masked_fill(~seen[:, None], -torch.inf).log_softmax(-1)
-
-
-def _wanted(laid: Laid, batch: PixelLMBatch, cover: Tensor, read: Tensor) -> Tensor:
-    """Return (M, W): what covers (M, Q) say of the columns of their rows."""
-    place = ((batch.tokens == IMAGE) & batch.held).long().argmax(1)  # (B,)
-    first = laid.starts.gather(1, place[:, None])[:, 0][batch.slots.row]  # (M,)
-    mine = read[batch.image_of_target]  # (M, Q)
-    column = first[:, None] + mine.long().cumsum(1) - 1
-    width = laid.embedded.shape[1]
-    wanted = cover.new_zeros(len(cover), width + 1)  # the last for what is not read
-    column = column.masked_fill(~mine, width)
-    return wanted.scatter(1, column, cover)[:, :width]

@@ -19,14 +19,9 @@ from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.directions import WORDS, fits, said_of, words_of
-from deixis.training.prima.prima_bases import (
-    PrimaGathering,
-    PrimaLooking,
-    PrimaSketching,
-    PrimaSpeaking,
-    _unfound,
-)
+from deixis.training.prima.prima_bases import PrimaLooking, PrimaSketching
 from deixis.training.prima.prima_objective import published_parts
+from deixis.training.prima.prima_reading import PrimaGathering, PrimaSpeaking, _unfound
 from deixis.training.prima.prima_workshop import (
     build_model,
     publish,

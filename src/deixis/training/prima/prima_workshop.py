@@ -21,14 +21,9 @@ from deixis.nn.nearby import look_nearby
 from deixis.nn.starting import begin_audibly, let_words_be_heard
 from deixis.processing.prima import PrimaProcessor
 from deixis.training.directions import WordRows
-from deixis.training.prima.prima_bases import (
-    PrimaGathering,
-    PrimaLooking,
-    PrimaSketching,
-    PrimaSpeaking,
-    Teaching,
-)
+from deixis.training.prima.prima_bases import PrimaLooking, PrimaSketching, Teaching
 from deixis.training.prima.prima_objective import PrimaObjective, prepare_published_stage
+from deixis.training.prima.prima_reading import PrimaGathering, PrimaSpeaking
 from deixis.training.recipes import READ_QUESTIONS, scene_of, scene_texts
 from deixis.training.running.adapters import merge_adapters
 from deixis.training.running.beginning import begin, from_nothing

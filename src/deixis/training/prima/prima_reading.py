@@ -146,44 +146,36 @@ class PrimaSpeaking(PrimaGathering):
         wanted = self.directions(batch.phrases).to(prompts)
         known = batch.phrases.any(1)
         off = (prompts.float() - wanted.float()).square().mean(1)
+        row, frame = asked_frames(asked)  # (X,)
         columns = self._columns(seen, asked)
+        here = row[:, None], columns  # (X, Q)
         starts, slots = starts_of(seen.lengths), asked.slots
         looking = lookers(starts, asked.truth.labels != IGNORED, slots.row, slots.column)
         parts = {
             "text": text_loss(model.speak(hidden, seen), asked.truth.labels),
             "asks": (off * known).sum() / known.sum().clamp(min=1),
             "heard": self._unheard(model, early, batch, looking),
-            "numbered": self._unnumbered(model, early, columns, asked),
+            "numbered": self._unnumbered(model, early[here], asked.layout.image[frame]),
             "sought": seeking_loss(
                 model.language.model, [early, before], self._wanted(columns, seen, asked), looking
             ),
-            **self.unlike(model, self._read(seen, asked), batch),
+            **self.unlike(model, seen.embedded[here], batch),
         }
         return {name: part * self.weights[name] for name, part in parts.items()}
 
-    def _read(self, seen: Seen, asked: PrimaBatch) -> Tensor:
-        """Return (X, Q, D), the rows that are read of each image, those of its question left
-        out."""
-        counts = seen.lengths[asked.images]  # (X,) rows of each image, maybe with its question's
-        queries = torch.arange(self.processor.config.rows_per_image, device=counts.device)
-        return seen.rows[(counts.cumsum(0) - counts)[:, None] + queries]
-
     def _columns(self, seen: Seen, asked: PrimaBatch) -> Tensor:
-        """Return (X, Q): where the rows of each image of each question stand."""
+        """Return (X, Q): where the rows of each image of each question stand, those of its text
+        left out."""
         queries = torch.arange(self.processor.config.rows_per_image, device=seen.rows.device)
         return starts_of(seen.lengths)[asked.images][:, None] + queries
 
-    def _unnumbered(
-        self, model: Any, states: Packed, columns: Tensor, asked: PrimaBatch
-    ) -> Tensor:
-        """Return how far the states of rows are from the number of their image, in nats."""
-        row, frame = asked_frames(asked)  # (X,)
+    def _unnumbered(self, model: Any, rows: Tensor, number: Tensor) -> Tensor:
+        """Return how far states (X, Q, D) of rows are from the number (X,) of their image, in
+        nats."""
         table = model.language.get_input_embeddings().weight
         words = F.normalize(table[self.numbers].float(), dim=1)  # (S, D)
-        own = F.normalize(states[row[:, None], columns].float(), dim=-1)  # (X, Q, D)
-        logits = SHARP * own @ words.T
-        number = asked.layout.image[frame][:, None].expand(columns.shape)
-        return F.cross_entropy(logits.flatten(0, 1), number.flatten())
+        logits = SHARP * F.normalize(rows.float(), dim=-1) @ words.T  # (X, Q, S)
+        return F.cross_entropy(logits.mT, number[:, None].expand(rows.shape[:2]))
 
     def _unheard(
         self, model: Any, states: Packed, batch: Questions,
@@ -212,8 +204,8 @@ class PrimaSpeaking(PrimaGathering):
         if not len(slots.row):
             return wanted
         here = (row == slots.row[:, None]) & (frame == slots.frame[:, None])  # (M, X)
-        shares = [F.adaptive_avg_pool2d(one[None].float(), side) for one in asked.truth.masks]
-        cover = torch.cat(shares).flatten(1)  # (M, h * w)
+        masks = torch.stack(asked.truth.masks)  # (M, H, W)
+        cover = F.adaptive_avg_pool2d(masks, side).flatten(1)  # (M, h * w)
         return wanted.scatter(1, columns[here.long().argmax(1), : side**2], cover)
 
 

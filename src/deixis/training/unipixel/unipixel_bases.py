@@ -232,7 +232,7 @@ class BasesObjective:
         if self.reads:
             parts |= self._read(model, batch)
         if self.scans:
-            with exactly(batch.canvas.device):  # as what is drawn; see ``Speaking``
+            with exactly(batch.canvas.device):  # small: a short type costs more than it saves
                 seen = model.tracker.sam.look(batch.canvas)
                 looked = {kind: ids[: len(batch.canvas)] for kind, ids in batch.words.items()}
                 maps = [("sam", one, looked) for one in model.teaching.of_cells(seen)]

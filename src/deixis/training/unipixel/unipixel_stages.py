@@ -115,9 +115,9 @@ class Whole(PublishedObjective):
 # -- stage 0 -------------------------------------------------------------------------------------
 
 
-BEGINNING = Lessons(  # many questions about each clip, few of its frames drawn
+BEGINNING = Lessons(  # many questions about each clip; nothing is drawn, so one frame will do
     ways={"draw": 3, "tell": 4, "find": 2.5, "name": 0.5},
-    onward=1.0, drawn=4, objects=6, turns=4,
+    onward=1.0, drawn=1, objects=6, turns=4,
 )  # fmt: skip
 TELLING = ("yes", "no", "left", "right", "up", "down", *map(str, range(7)))
 

@@ -54,7 +54,7 @@ class SegmentAnything(nn.Module):
         score = prompts.new_zeros(len(prompts))
         place = self.sam.get_image_wide_positional_embeddings()
         dense = self.sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        for mine in self._together(frame, height * width):
+        for mine in self.together(frame, height * width):
             here = features[frame[mine[:, 0]]]  # (G, C, h, w)
             drawn, iou = self.sam.mask_decoder(
                 image_embeddings=here,
@@ -68,8 +68,9 @@ class SegmentAnything(nn.Module):
             score = score.index_copy(0, flat, iou[:, :, 0].flatten().to(score.dtype))
         return logits, score
 
-    def _together(self, frame: Tensor, cells: int) -> Iterator[Tensor]:
-        """Yield the targets (G, n) of frames (M,) that have n targets each."""
+    def together(self, frame: Tensor, cells: int) -> Iterator[Tensor]:
+        """Yield the targets (G, n) of frames (M,) that have n targets each, as ``draw`` goes
+        through them."""
         order = frame.argsort(stable=True)
         _, counts = frame[order].unique_consecutive(return_counts=True)
         apart = order.split(counts.tolist())

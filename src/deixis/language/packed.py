@@ -55,7 +55,7 @@ class Packed:
 
     Attributes:
         states: (N, D).
-        positions: (N,) at which they were read.
+        positions: (N,) at which they were read; or (3, N), in time, height and width.
         index: (B, T) which of them each column of each row is; 0 where nothing is held.
         held: (B, T).
     """
@@ -72,6 +72,15 @@ class Packed:
     def padded(self) -> Tensor:
         """Return (B, T, D); zeros where nothing is held."""
         return F.embedding(self.index, self.states).masked_fill(~self.held[..., None], 0.0)
+
+
+def unpacked(states: Tensor, held: Tensor, positions: Tensor) -> Packed:
+    """Return states (B, T, D) of rows that were read one beside the other, as packed ones are
+    found; held (B, T), positions (B, T) or (3, B, T)."""
+    index = torch.arange(held.numel(), device=held.device).view(held.shape)
+    return Packed(
+        states=states.flatten(0, 1), positions=positions.flatten(-2), index=index, held=held
+    )
 
 
 def read_packed(

@@ -7,7 +7,7 @@ Shapes: B rows, N tokens, M targets, K hidden tokens per target, D language widt
 P merged cells of all clips, E their width, T frames, h w cells of SAM's masks, V vocabulary.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,13 +155,19 @@ class UniPixelModel(PreTrainedModel):
 
     def read(self, seen: Seen) -> Tensor:
         """Return (B, N, D), the last states before the final norm."""
-        states = self.language(
+        return self.read_layers(seen, [-1])[0]
+
+    def read_layers(self, seen: Seen, layers: Sequence[int]) -> list[Tensor]:
+        """Return the states (B, N, D) after each of some layers; -1 are those of ``read``."""
+        read = self.language(
             inputs_embeds=seen.prefix,
             attention_mask=seen.held.long(),
             position_ids=seen.positions,
             use_cache=False,
+            output_hidden_states=set(layers) != {-1},  # which would keep all of them
         )
-        return states.last_hidden_state
+        states = read.last_hidden_state
+        return [states if layer == -1 else read.hidden_states[layer] for layer in layers]
 
     def begin(self, seen: Seen) -> tuple[Tensor, Reading]:
         """Read a prefix, padded from the left or not at all; return its states and the place."""

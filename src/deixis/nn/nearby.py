@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import CLIPVisionModel, InstructBlipVisionModel
+from transformers.models.sam.modeling_sam import SamVisionEncoder
 
 NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1))  # dy, dx
 HIGHEST, LOWEST = pi / 2, pi / 16  # frequencies, radians from a patch to the next
@@ -24,24 +25,22 @@ NOISE = 0.02
 
 
 @torch.no_grad()
-def look_nearby(tower: CLIPVisionModel | InstructBlipVisionModel) -> None:
-    """Let every head of a new CLIP's or EVA's layers look at one neighbour of each patch, turn by
-    turn.
+def look_nearby(tower: CLIPVisionModel | InstructBlipVisionModel | SamVisionEncoder) -> None:
+    """Let every head of the layers of a new CLIP, EVA or SAM look at one neighbour of each patch,
+    turn by turn.
 
     Places take the first dimensions of the patches' embeddings, as many as a head has.
     """
     config: Any = tower.config
     size: int = config.hidden_size // config.num_attention_heads  # of a head
     rates = HIGHEST * (LOWEST / HIGHEST) ** torch.linspace(0, 1, size // 4)
-    embeddings: Any = tower.embeddings
-    places = embeddings.position_embedding
-    places = getattr(places, "weight", places).view(-1, config.hidden_size).normal_(std=NOISE)
-    places[1:, : 4 * len(rates)] += LOUDNESS * _sines(config.image_size // config.patch_size, rates)
-    patches = embeddings.patch_embedding.weight
+    places, patches, layers = _parts(tower)
+    sines = _sines(config.image_size // config.patch_size, rates)
+    places.normal_(std=NOISE)[-len(sines) :, : 4 * len(rates)] += LOUDNESS * sines
     nn.init.normal_(patches, std=patches[0].numel() ** -0.5)
     patches[: 4 * len(rates)] = 0  # these dimensions are of places
-    for depth, layer in enumerate(tower.encoder.layers):
-        query, key = _looks(layer.self_attn)
+    for depth, attention in enumerate(layers):
+        query, key = _looks(attention)
         for weight in (query, key):
             nn.init.normal_(weight, std=NOISE)
         for head in range(config.num_attention_heads):
@@ -50,6 +49,25 @@ def look_nearby(tower: CLIPVisionModel | InstructBlipVisionModel) -> None:
             own = slice(head * size, head * size + len(turn))
             query[own, : len(turn)] += FOCUS**0.5 * turn
             key[own, : len(turn)] += FOCUS**0.5 * torch.eye(len(turn))
+
+
+def _parts(tower: Any) -> tuple[Tensor, Tensor, list[Any]]:
+    """Return the places (P, E) of all positions, those of patches last; the weights of patches; the
+    attention of each layer."""
+    if isinstance(tower, SamVisionEncoder):
+        assert tower.pos_embed is not None, "a SAM without places"
+        return (
+            tower.pos_embed.view(-1, tower.pos_embed.shape[-1]),
+            tower.patch_embed.projection.weight,
+            [layer.attn for layer in tower.layers],
+        )
+    places = tower.embeddings.position_embedding
+    places = getattr(places, "weight", places)
+    return (
+        places.view(-1, places.shape[-1]),
+        tower.embeddings.patch_embedding.weight,
+        [layer.self_attn for layer in tower.encoder.layers],
+    )
 
 
 def _looks(attention: Any) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """Weights that new encoders begin with, so that what they read is heard at their other end."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -9,6 +11,7 @@ ENDS = (
     *("proj_out", "down_proj", "fc2", "lin2", "linear2", "output_query.dense", "pointwise_conv2"),
 )
 LOUDER = 8.0  # than transformers' new words, as loud as what the first layers add to them
+ALIKE = 2.0  # how much agreement counts at first of what is projected alike
 HALF = 0.5  # of as loud, so that several branches do not drown it
 
 
@@ -32,3 +35,17 @@ def begin_audibly(encoder: nn.Module) -> None:
 def let_words_be_heard(embeddings: nn.Embedding) -> None:
     """Make new words louder, so that they are not lost in what layers add to them."""
     embeddings.weight *= LOUDER
+
+
+@torch.no_grad()
+def look_where_asked(transformer: nn.Module) -> None:
+    """Let tokens of a new two-way transformer (SAM's) look at the cells whose place they carry, and
+    cells at the tokens that carry theirs.
+
+    Places are in both, in one code: two that are projected alike agree most where they are one.
+    """
+    for name, part in transformer.named_modules():
+        if name.endswith(("token_to_image", "image_to_token")):
+            attention: Any = part
+            nn.init.orthogonal_(attention.q_proj.weight, gain=ALIKE**0.5)
+            attention.k_proj.weight.copy_(attention.q_proj.weight)

@@ -4,12 +4,13 @@ Both sides of a prompt learn it in stage 0: what draws, to draw what it says, an
 it. So no model has a weight that only training needs.
 
 Shapes: M targets, C width of a prompt or an encoder, F frames, h w cells, n words of a kind,
-D width of a language decoder.
+D width of a language decoder, P points of a cell, S states.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from math import isqrt
 from random import Random
+from re import findall
 from typing import Any
 
 import torch
@@ -95,6 +96,35 @@ def likeness(tokens: Tensor, words: Tensor) -> Tensor:
     return F.pad(SHARP * tokens.float() @ words.T, (1, 0))
 
 
+def unfound(tokens: Tensor, words: Tensor, labels: Tensor) -> Tensor:
+    """Return how far words (n, D) are from finding the tokens (F, h * w, D) that show them, among
+    all of them, in nats.
+
+    ``labels`` (F, P, h, w) are of P points of each token's cell: 1 + index of the word, 0 for none,
+    -1 for what is not asked.
+    """
+    own = F.normalize(tokens.flatten(0, 1).float(), dim=1)  # (F * h * w, D)
+    logs = (2 * SHARP * own @ words.T).log_softmax(0)  # (F * h * w, n)
+    cells = labels.flatten(2).mT.flatten(0, 1)  # (F * h * w, P)
+    counts = F.one_hot(cells.clamp(min=0), len(words) + 1)[..., 1:].sum(1).float()
+    total = counts.sum(0)
+    missed = -(counts * logs).sum(0) / total.clamp(min=1)
+    return missed.sum() / (total > 0).sum().clamp(min=1)
+
+
+def unheard(states: Tensor, words: Mapping[str, Tensor], said: Tensor) -> Tensor:
+    """Return how far states (S, D) are from the words (S, 3) that their question says, in nats;
+    ``words`` are the directions (n, D) of each kind."""
+    if not len(said):
+        return states.sum() * 0
+    own = F.normalize(states.float(), dim=1)
+    losses = [
+        F.cross_entropy(SHARP * own @ words[kind].T, ids - 1, ignore_index=-1, reduction="sum")
+        for kind, ids in zip(KINDS, said.T, strict=True)
+    ]
+    return torch.stack(losses).sum() / (said > 0).sum().clamp(min=1)
+
+
 def words_of(thing: Any) -> Said:
     """Return the words of a thing of a world."""
     own = (thing.category, thing.colour, thing.pattern)
@@ -134,3 +164,19 @@ def said_of(phrase: str) -> Said:
         for table in WORDS.values()
     ]
     return found[0], found[1], found[2]
+
+
+def said_in(text: str, said: Sequence[int]) -> Said:
+    """Return those words that a text says too, in the singular or in the plural.
+
+    Example:
+        >>> said_in("Find the red thing.", said_of("red mug")) == said_of("red thing")
+        True
+    """
+    found = findall("[a-z]+", text.lower())
+    known = {*found, *(word.removesuffix("s") for word in found)}
+    category, colour, pattern = (
+        own if own and table[own - 1] in known else 0
+        for own, table in zip(said, WORDS.values(), strict=True)
+    )
+    return category, colour, pattern

@@ -9,7 +9,7 @@ Shapes: M targets, S states that look for one, B rows, N tokens or states, W col
 tokens, D language width, A heads that are told, E width of a head.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from deixis.language.packed import Packed
+from deixis.training.directions import WordRows
 
 HEADS = 2  # are told in each of the last two layers; the others look where they like
 REACH = 100  # columns that lie between a picture and an answer about it
@@ -46,6 +47,15 @@ def seek_alike(language: Any, depth: int, pairs: Sequence[tuple[Tensor, Tensor]]
         own = slice(head * size, (head + 1) * size)
         attention.q_proj.weight[own] = mix @ asked
         attention.k_proj.weight[own] = mix @ shown
+
+
+def seek_words(language: Any, encode: Callable[[str], Sequence[int]]) -> None:
+    """Let the told heads of the last two layers begin by looking at what shows the category and the
+    colour that a state knows, as many words as a head tells apart."""
+    words = WordRows(encode)(language.get_input_embeddings().weight)
+    few = torch.cat([words["category"], words["colour"]])
+    for depth in (-2, -1):
+        seek_alike(language, depth, [(few, few)] * HEADS)
 
 
 def seeking_loss(
@@ -123,7 +133,7 @@ def _looks(language: Any, depth: int, read: Packed, row: Tensor, column: Tensor)
     asks = attention.q_proj(normal[index]).unflatten(1, (-1, size))[:, :HEADS]
     keys = attention.k_proj(normal).unflatten(1, (-1, size))
     keys = keys.repeat_interleave(attention.num_key_value_groups, dim=1)[:, :HEADS]
-    cos, sin = language.rotary_emb(normal, read.positions[None])  # (1, N, E)
+    cos, sin = language.rotary_emb(normal, read.positions[..., None, :])  # (1, N, E)
     asks, _ = apply_rotary_pos_emb(asks, asks, cos[0, index], sin[0, index])
     keys, _ = apply_rotary_pos_emb(keys, keys, cos[0], sin[0])
     scores = asks.transpose(0, 1) @ keys.permute(1, 2, 0) * attention.scaling  # (A, S, N)

@@ -18,10 +18,10 @@ from deixis.processing.words.prima_words import slots_written
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.directions import WORDS, fits, said_of, words_of
+from deixis.training.directions import WORDS, fits, said_of, unfound, words_of
 from deixis.training.prima.prima_bases import PrimaLooking, PrimaSketching
 from deixis.training.prima.prima_objective import published_parts
-from deixis.training.prima.prima_reading import PrimaGathering, PrimaSpeaking, _unfound
+from deixis.training.prima.prima_reading import PrimaGathering, PrimaSpeaking
 from deixis.training.prima.prima_workshop import (
     build_model,
     publish,
@@ -239,10 +239,10 @@ def test_words_find_the_rows_that_show_them():
     words = torch.nn.init.orthogonal_(torch.empty(3, 8))
     rows = torch.stack([words[[0, 1, 2, 0]], words[[1, 1, 2, 2]]])  # (X, 4, D)
     labels = torch.tensor([[1, 2, 3, 1], [2, 2, 3, 3]]).reshape(2, 1, 2, 2)
-    right = _unfound(rows, words, labels)
+    right = unfound(rows, words, labels)
     assert right == pytest.approx((math.log(2) + 2 * math.log(3)) / 3, abs=1e-4)
-    assert _unfound(rows.roll(1, 1), words, labels) > right + 5
-    assert _unfound(rows, words, torch.zeros_like(labels)) == 0
+    assert unfound(rows.roll(1, 1), words, labels) > right + 5
+    assert unfound(rows, words, torch.zeros_like(labels)) == 0
 
 
 def test_labels_of_cells_are_those_at_their_points_by_a_slow_loop():

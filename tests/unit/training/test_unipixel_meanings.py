@@ -118,9 +118,10 @@ def test_a_lesson_knows_what_each_of_its_targets_was_asked_with():
             if lesson is None:
                 continue
             assert len(lesson.asked) == lesson.masks.shape[1]
-            assert all((prompt is None) is (way == "draw") for _, prompt in lesson.asked)
-            for (phrase, prompt), mask in zip(lesson.asked, lesson.masks[0], strict=True):
-                named += prompt is None and any(said_of(phrase))
+            assert all((one.prompt is None) is (way == "draw") for one in lesson.asked)
+            for one, mask in zip(lesson.asked, lesson.masks[0], strict=True):
+                prompt = one.prompt
+                named += prompt is None and any(said_of(one.phrase))
                 if isinstance(prompt, Point):  # on the first frame that is drawn
                     pointed += 1
                     scale = mask.shape[0] / scene.samples[0].images[0].size[0]

@@ -1,8 +1,10 @@
 """UniPixel's runs: bases, then lessons, then the published stages with exactly their parts."""
 
 from dataclasses import replace
+from itertools import combinations_with_replacement
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,6 +20,7 @@ from deixis.processing.unipixel import UniPixelProcessor
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
+from deixis.training.directions import said_in, said_of
 from deixis.training.running.beginning import is_of, make_config
 from deixis.training.running.optimizing import freeze
 from deixis.training.running.trainer import train, workshop_of
@@ -252,15 +255,50 @@ def test_the_cells_of_patches_stand_where_their_pixels_are():
 def test_reading_begins_with_what_every_seg_asks():
     model, processor = small_model(1)
     objective = Speaking(processor)
+    objective.teacher.lessons = replace(objective.lessons, ways={"draw": 1})
     batch = objective.collate(scenes_of("clip", "refer"))
     assert len(batch.asks) == sum(masks.shape[1] for masks in batch.lessons.truth.masks)
     first, last = fall(objective, batch, model, 12, 5e-3)
-    assert set(first) == {"text", "asks"}
+    assert set(first) == {"text", "asks", "heard", "sought"}
     assert all(last[name] < 0.9 * first[name] for name in first), last
     objective.weights = {**objective.weights, "telling": 1.0}
     with torch.no_grad():
         plain = UniPixelObjective(processor)(model, batch.lessons)
         assert objective(model, batch)["text"].item() == pytest.approx(plain["text"].item())
+
+
+def test_what_words_ask_for_lies_in_columns_that_show_it():
+    """A target is looked for in the cells of the frames that show it, by a slow count."""
+    _, processor = small_model(1)
+    objective = Speaking(processor)
+    objective.teacher.lessons = replace(objective.lessons, ways={"draw": 1})
+    (scene,) = scenes_of("clip")
+    (lesson,) = objective.written([scene])
+    batch = objective.collate([scene])
+    columns = torch.nonzero(batch.lessons.tokens[0] == processor.config.video_token_id)[:, 0]
+    pairs, height, width = lesson.grid[0], lesson.grid[1] // 2, lesson.grid[2] // 2
+    cells = batch.wanted[:, columns].view(-1, pairs, height, width)
+    assert batch.wanted.sum() == cells.sum() > 0
+    targets = [t for one in scene.samples for t in one.answer.targets][: len(cells)]
+    frames = scene.samples[0].images
+    for own, target in zip(cells, targets, strict=True):
+        shown = np.stack([
+            target.masks[f].pixels if f in target.masks else np.zeros(frames[0].size)
+            for f in range(len(frames))
+        ])  # fmt: skip
+        down, across = (
+            [slice(i * side // n, -(-(i + 1) * side // n)) for i in range(n)]
+            for n, side in zip((height, width), frames[0].size, strict=True)
+        )
+        blocks = torch.tensor(
+            [[[one[a, b].mean() for b in across] for a in down] for one in shown],
+            dtype=torch.float,
+        )
+        two = [(a + b) / 2 for a, b in combinations_with_replacement(blocks, 2)]
+        assert all(any(torch.allclose(cell, one, atol=1e-5) for one in two) for cell in own)
+    words = [said_in(one.question, said_of(one.phrase)) for one in lesson.asked]
+    assert batch.heard.tolist() == [list(own) for own in words]
+    assert any(any(own) for own in words)
 
 
 def test_a_step_in_which_nothing_is_drawn_teaches_words_alone():
@@ -271,7 +309,7 @@ def test_a_step_in_which_nothing_is_drawn_teaches_words_alone():
     assert len(batch.asks) == 0
     parts = objective(model, batch)
     assert parts["text"] > 0
-    assert parts["asks"] == 0
+    assert parts["asks"] == parts["heard"] == parts["sought"] == 0
     sum(parts.values()).backward()
 
 

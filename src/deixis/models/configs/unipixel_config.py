@@ -341,7 +341,7 @@ def unipixel_scenes() -> UniPixelConfig:
         text_config={
             "hidden_size": 256,
             "num_hidden_layers": 4,
-            "num_attention_heads": 8,
+            "num_attention_heads": 4,
             "num_key_value_heads": 4,
             "intermediate_size": 512,
             "vocab_size": 1000,
@@ -349,7 +349,7 @@ def unipixel_scenes() -> UniPixelConfig:
             "eos_token_id": 0,
             "max_position_embeddings": 4096,
             "rms_norm_eps": 1e-6,
-            "rope_parameters": {**_mrope(4, 6, 6), "rope_theta": 1e4},
+            "rope_parameters": {**_mrope(8, 12, 12), "rope_theta": 1e4},
         },
         vision_config={
             "depth": 4,
@@ -389,7 +389,9 @@ def scenes_sam() -> dict[str, Any]:
         },
         128,
     ).to_dict()
-    values["mask_decoder_config"] |= {"mlp_dim": 384, "iou_head_hidden_dim": 96}
+    values["mask_decoder_config"] |= {
+        "mlp_dim": 384, "iou_head_hidden_dim": 96, "num_attention_heads": 2
+    }  # fmt: skip
     return values
 
 

@@ -59,6 +59,13 @@ def sam_masks(logits: Tensor, placement: Placement) -> Tensor:
     return whole[:, 0]
 
 
+def on_canvas(masks: Tensor, placement: Placement) -> Tensor:
+    """Return masks (M, H, W) of a frame where they lie on SAM's canvas (M, S, S), as shares."""
+    resized = F.interpolate(masks[:, None].float(), placement.resized, mode="area")[:, 0]
+    height, width = (a - b for a, b in zip(placement.canvas, placement.resized, strict=True))
+    return F.pad(resized, (0, width, 0, height))
+
+
 def _resized(frame: Frame, size: tuple[int, int], how: Image.Resampling) -> Tensor:
     """Return uint8 (3, height, width)."""
     resized = Image.fromarray(frame.pixels).resize(size[::-1], how)

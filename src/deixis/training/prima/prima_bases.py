@@ -19,11 +19,12 @@ from deixis.models.prima import PrimaConfig
 from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.nn.losses import bce_per_mask, dice_per_mask
 from deixis.processing.batch import moved
-from deixis.processing.frames.prima_pixels import eva_pixels, sam_masks, sam_pixels
+from deixis.processing.frames.prima_pixels import eva_pixels, on_canvas, sam_masks, sam_pixels
 from deixis.processing.prima import PrimaProcessor
 from deixis.scenes.questions import Scene
 from deixis.structures.images import Frame
 from deixis.structures.placement import Placement
+from deixis.training.attending import Attending
 from deixis.training.directions import (
     KINDS,
     LABELS,
@@ -131,7 +132,7 @@ class PrimaSketching:
     def __init__(self, processor: PrimaProcessor) -> None:
         self.side = processor.config.sam_config.vision_config.image_size
         self.directions = Directions(processor.config.prompt_width)
-        self.weights: Mapping[str, float] = {**SHARES, "bce": 2.0, "dice": 1.0}
+        self.weights: Mapping[str, float] = {**SHARES, "bce": 2.0, "dice": 1.0, "sought": 0.5}
 
     def collate(self, scenes: Sequence[Scene]) -> Sketches:
         """Turn renderings into pixels and labels, and ask for some things; all frames have one
@@ -167,15 +168,21 @@ class PrimaSketching:
         return {name: part * self.weights[name] for name, part in parts.items()}
 
     def _drawn(self, model: Any, features: Tensor, batch: Sketches) -> dict[str, Tensor]:
-        """Return how far SAM's masks are from the things that words ask for."""
+        """Return how far SAM's masks are from the things that words ask for, and how far its tokens
+        look from them."""
         if not len(batch.said):
-            return {name: features.sum() * 0 for name in ("bce", "dice")}
+            return {name: features.sum() * 0 for name in ("bce", "dice", "sought")}
         prompts = self.directions(batch.said).to(features)
-        logits, _ = model.decoding.draw(prompts, batch.frame, features)
+        with Attending(model.decoding.sam.mask_decoder.transformer) as looks:
+            logits, _ = model.decoding.draw(prompts, batch.frame, features)
         whole = sam_masks(logits, batch.placement)  # (K, H, W)
+        cells = (features.shape[2], features.shape[3])
+        true = on_canvas(batch.masks, batch.placement)
+        order = model.decoding.together(batch.frame, cells[0] * cells[1])
         return {
             "bce": bce_per_mask(whole, batch.masks).mean(),
             "dice": dice_per_mask(whole, batch.masks).mean(),
+            "sought": looks.missed([true[mine.flatten()] for mine in order], cells),
         }
 
 

@@ -12,14 +12,12 @@ an image, D language width, W columns, M targets, S states that look for one, n 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from re import findall
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deixis.language.packed import Packed
 from deixis.language.splice import starts_of
 from deixis.models.prima import Look, Seen, asked_frames
 from deixis.nn.cells import cell_cross_entropy, read_cells
@@ -31,12 +29,14 @@ from deixis.scenes.questions import Scene
 from deixis.training.directions import (
     KINDS,
     SHARP,
-    WORDS,
     Directions,
     LabelRows,
     WordRows,
     likeness,
+    said_in,
     said_of,
+    unfound,
+    unheard,
 )
 from deixis.training.prima.prima_bases import SHARES, shown, unknown
 from deixis.training.prima.prima_objective import PrimaObjective, readable, text_loss
@@ -112,7 +112,7 @@ class PrimaGathering(PrimaObjective):
             grid = likeness(rows, words).mT.unflatten(2, (side, side))
             labels = read_cells(batch.words[kind], (side, side))[frame]  # (X, P, h, w)
             parts[f"row_{kind}"] = cell_cross_entropy(grid, labels)
-            parts[f"found_{kind}"] = _unfound(rows, words, labels)
+            parts[f"found_{kind}"] = unfound(rows, words, labels)
         return parts
 
 
@@ -149,12 +149,13 @@ class PrimaSpeaking(PrimaGathering):
         row, frame = asked_frames(asked)  # (X,)
         columns = self._columns(seen, asked)
         here = row[:, None], columns  # (X, Q)
+        table = model.language.get_input_embeddings().weight
         starts, slots = starts_of(seen.lengths), asked.slots
         looking = lookers(starts, asked.truth.labels != IGNORED, slots.row, slots.column)
         parts = {
             "text": text_loss(model.speak(hidden, seen), asked.truth.labels),
             "asks": (off * known).sum() / known.sum().clamp(min=1),
-            "heard": self._unheard(model, early, batch, looking),
+            "heard": unheard(early[looking[:2]], self.named(table), batch.heard[looking[2]]),
             "numbered": self._unnumbered(model, early[here], asked.layout.image[frame]),
             "sought": seeking_loss(
                 model.language.model, [early, before], self._wanted(columns, seen, asked), looking
@@ -176,24 +177,6 @@ class PrimaSpeaking(PrimaGathering):
         words = F.normalize(table[self.numbers].float(), dim=1)  # (S, D)
         logits = SHARP * F.normalize(rows.float(), dim=-1) @ words.T  # (X, Q, S)
         return F.cross_entropy(logits.mT, number[:, None].expand(rows.shape[:2]))
-
-    def _unheard(
-        self, model: Any, states: Packed, batch: Questions,
-        looking: tuple[Tensor, Tensor, Tensor],
-    ) -> Tensor:  # fmt: skip
-        """Return how far states that look for targets are from the words that their question
-        says of them, in nats."""
-        row, column, target = looking
-        if not len(target):
-            return states.states.sum() * 0
-        own = F.normalize(states[row, column].float(), dim=-1)  # (S, D)
-        table = self.named(model.language.get_input_embeddings().weight)
-        said = batch.heard[target]  # (S, 3)
-        losses = [
-            F.cross_entropy(SHARP * own @ table[kind].T, ids - 1, ignore_index=-1, reduction="sum")
-            for kind, ids in zip(KINDS, said.T, strict=True)
-        ]
-        return torch.stack(losses).sum() / (said > 0).sum().clamp(min=1)
 
     def _wanted(self, columns: Tensor, seen: Seen, asked: PrimaBatch) -> Tensor:
         """Return (M, W): how much each column of a target's row shows of it."""
@@ -220,28 +203,8 @@ def _phrases(samples: Sequence[Any], asked: PrimaBatch) -> Tensor:
     return torch.tensor(said, dtype=torch.long).reshape(-1, len(KINDS))
 
 
-def _unfound(rows: Tensor, words: Tensor, labels: Tensor) -> Tensor:
-    """Return how far words (n, D) are from finding the rows (X, h * w, D) that show them, among
-    all, in nats; labels (X, P, h, w) of their cells."""
-    own = F.normalize(rows.flatten(0, 1).float(), dim=1)  # (X * h * w, D)
-    logs = (2 * SHARP * own @ words.T).log_softmax(0)  # (X * h * w, n)
-    cells = labels.flatten(2).mT.flatten(0, 1)  # (X * h * w, P)
-    counts = F.one_hot(cells.clamp(min=0), len(words) + 1)[..., 1:].sum(1).float()
-    total = counts.sum(0)
-    missed = -(counts * logs).sum(0) / total.clamp(min=1)
-    return missed.sum() / (total > 0).sum().clamp(min=1)
-
-
 def _told(samples: Sequence[Any], asked: PrimaBatch, phrases: Tensor) -> Tensor:
     """Return (M, 3) those words of phrases that their questions say too, 0 for the others."""
-    said = [set(findall("[a-z]+", sample.question.text.lower())) for sample in samples]
-    texts = [words | {word.removesuffix("s") for word in words} for words in said]
     rows = zip(asked.slots.row.tolist(), phrases.tolist(), strict=True)
-    told = [
-        [
-            own if own and table[own - 1] in texts[row] else 0
-            for own, table in zip(words, WORDS.values(), strict=True)
-        ]
-        for row, words in rows
-    ]
+    told = [said_in(samples[row].question.text, words) for row, words in rows]
     return torch.tensor(told, dtype=torch.long).reshape(-1, len(KINDS))

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from deixis.config import TrainRun
@@ -20,7 +19,6 @@ from deixis.models.prima import PRESETS, PrimaConfig, PrimaModel
 from deixis.nn.nearby import look_nearby
 from deixis.nn.starting import begin_audibly, let_words_be_heard
 from deixis.processing.prima import PrimaProcessor
-from deixis.training.directions import WordRows
 from deixis.training.prima.prima_bases import PrimaLooking, PrimaSketching, Teaching
 from deixis.training.prima.prima_objective import PrimaObjective, prepare_published_stage
 from deixis.training.prima.prima_reading import PrimaGathering, PrimaSpeaking
@@ -28,7 +26,7 @@ from deixis.training.recipes import READ_QUESTIONS, scene_of, scene_texts
 from deixis.training.running.adapters import merge_adapters
 from deixis.training.running.beginning import begin, from_nothing
 from deixis.training.running.feeding import Workshop
-from deixis.training.seeking import HEADS, seek_alike
+from deixis.training.seeking import seek_words
 
 TAUGHT = ("refer", "many", "multi", "absent", "plain")  # tasks without prompts and clips
 JUDGED = ("refer", "many", "multi-words", "absent", "plain", "compose")
@@ -67,13 +65,10 @@ def build_model(run: TrainRun, folder: Path) -> tuple[PrimaModel, PrimaProcessor
         begin_audibly(model.decoding.sam.mask_decoder)
         if model.qformer is not None:
             begin_audibly(model.qformer)
-        words = model.language.get_input_embeddings()
-        let_words_be_heard(words)
-        shown = WordRows(processor.words.vocabulary.encode)(words.weight)
-        few = torch.cat([shown["category"], shown["colour"]])  # as many as a head tells apart
-        for depth in (-2, -1):
-            seek_alike(model.language.model, depth, [(few, few)] * HEADS)
+        let_words_be_heard(model.language.get_input_embeddings())
+        seek_words(model.language.model, processor.words.vocabulary.encode)
         look_nearby(model.vision.eva)
+        look_nearby(model.decoding.sam.vision_encoder)
     return ready(model), processor
 
 

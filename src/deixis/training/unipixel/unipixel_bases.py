@@ -31,6 +31,7 @@ from deixis.prompting.regions import pool_touched
 from deixis.scenes.questions import Scene
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point
+from deixis.training.attending import Attending
 from deixis.training.directions import (
     KINDS,
     LABELS,
@@ -41,6 +42,7 @@ from deixis.training.directions import (
     fits,
     likeness,
     short_words,
+    unfound,
     words_of,
 )
 from deixis.training.objective import DenseObjective, pixel_labels
@@ -55,6 +57,7 @@ ABSENT = 0.5  # share of the scenes in which it is asked for one that is not the
 FINE = 2  # pixels of SAM's canvas along a side of those in which masks are compared
 MASKS = 0.2  # weight of a frame's masks, whose published weights sum up to more than 100
 DICE = 3.0  # of their dice once more: with its published share alone, masks stay small and vague
+SOUGHT = 0.5  # of how far SAM's tokens look from what they should draw
 
 
 class Teaching(nn.Module):
@@ -132,9 +135,11 @@ class BasesObjective:
             **{f"qwen_{kind}": share for kind, share in shares.items()},
             **{f"sam_{kind}": share for kind, share in shares.items()},
             **{f"read_{kind}": shares[kind] for kind in KINDS},
+            **{f"found_{kind}": shares[kind] for kind in KINDS},
             **{f"mem_{kind}": shares[kind] for kind in KINDS},
             "masks": MASKS,
             "dice": DICE,
+            "sought": SOUGHT,
         }
 
     # -- what is shown ---------------------------------------------------------------------------
@@ -250,11 +255,16 @@ class BasesObjective:
         table = self.rows(model.language.embed_tokens.weight)
         tokens = model.merge(features)
         read = {kind: _as_map(likeness(tokens, table[kind]), grid) for kind in KINDS}
+        cells = tokens.unflatten(0, (len(pairs["category"]), -1))  # (V, h * w, D)
+        found = {
+            f"found_{kind}": unfound(cells, table[kind], _read(pairs[kind], grid))
+            for kind in KINDS
+        }
         maps = [
             ("qwen", model.teaching.of_patches(features, (height, width)), pairs),
             ("read", read, pairs),
         ]
-        return self._unknown(maps) | self._regions(model, features, batch, table)
+        return self._unknown(maps) | found | self._regions(model, features, batch, table)
 
     def _unknown(
         self, maps: Sequence[tuple[str, Mapping[str, Tensor], Mapping[str, Tensor]]]
@@ -288,10 +298,10 @@ class BasesObjective:
         }
 
     def _masks(self, model: Any, batch: Bases, seen: FrameFeatures) -> dict[str, Tensor]:
-        """Return the mean loss of a frame, of what is asked for and followed, and its dice; clips
-        of one length are drawn together."""
+        """Return the mean loss of a frame, of what is asked for and followed, its dice, and how far
+        SAM looks from it; clips of one length are drawn together."""
         hidden = self.meanings.tokens(model, batch.asks).split(batch.objects)
-        losses, dice = [seen.coarse.sum() * 0], [seen.coarse.sum() * 0]
+        losses, dice, sought = ([seen.coarse.sum() * 0] for _ in range(3))
         for length, clips in _of_one_length(batch):
             first = [sum(batch.lengths[:clip]) for clip in clips]
             rows = torch.cat(
@@ -300,13 +310,17 @@ class BasesObjective:
             frames = [seen[rows + step] for step in range(length)]
             truth = torch.cat([batch.masks[clip] for clip in clips], 1)  # (T, O, S / 2, S / 2)
             asked = torch.cat([hidden[clip] for clip in clips])
-            for drawn, true in zip(model.follow(asked, frames, length), truth, strict=False):
+            with Attending(model.tracker.sam.mask_decoder.transformer) as looks:
+                drawings = list(model.follow(asked, frames, length))
+            missed = looks.missed(list(truth), (seen.coarse.shape[2], seen.coarse.shape[3]))
+            sought.append(missed * length * len(clips))
+            for drawn, true in zip(drawings, truth, strict=True):
                 loss = candidate_losses(
                     drawn.candidates, drawn.candidate_scores, drawn.presence_logits, true
                 )
                 losses.append(loss.total * len(clips))
                 dice.append(loss.dice * len(clips))
-        parts = {"masks": losses, "dice": dice}
+        parts = {"masks": losses, "dice": dice, "sought": sought}
         return {name: torch.stack(p).sum() / len(batch.canvas) for name, p in parts.items()}
 
 

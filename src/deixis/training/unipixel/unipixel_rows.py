@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from deixis.processing.batches.unipixel_batch import RefPrompts, UniPixelBatch, UniPixelTruth
 from deixis.processing.frames.unipixel_frames import mrope_positions, sam_frames, sam_masks
-from deixis.processing.unipixel import SECONDS, UniPixelProcessor
+from deixis.processing.unipixel import SECONDS, ClipView, UniPixelProcessor
 from deixis.processing.words.unipixel_text import (
     IGNORED,
     SEG,
@@ -29,11 +30,22 @@ from deixis.structures.prompts import Box, Point
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What was asked for: the phrase of a target, its question, and the point or box that it was
+    pointed at with."""
+
+    phrase: str
+    question: str
+    prompt: Point | Box | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lesson:
     """One sample as it is read: see ``UniPixelBatch``, of which it is a row.
 
     Attributes:
-        asked: for each target its phrase, and the point or box that it was pointed at with.
+        asked: each target.
+        cover: (O, P) how much of each merged cell of the frames that are read is of each target.
     """
 
     ids: list[int]
@@ -45,7 +57,8 @@ class Lesson:
     prompts: RefPrompts
     touched: Tensor | None
     masks: Tensor
-    asked: tuple[tuple[str, Point | Box | None], ...] = ()
+    asked: tuple[Wanted, ...] = ()
+    cover: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,14 +70,17 @@ class Exchange:
     targets: tuple[Target, ...] = ()
 
     @property
-    def asked(self) -> list[tuple[str, Point | Box | None]]:
-        """Each target's phrase, and the first point or box that shows it, where one does."""
+    def asked(self) -> list[Wanted]:
+        """Each target, with the first point or box that shows it, where one does."""
         first: dict[int | None, Point | Box] = {}
         for prompt in self.prompts:
             first.setdefault(prompt.object_id, prompt)
         shown = [*first.values()] if first else [None] * len(self.targets)
         pairs = zip(self.targets, shown, strict=False)  # what is told in words has no targets
-        return [(target.phrase, prompt) for target, prompt in pairs]
+        return [
+            Wanted(phrase=target.phrase, question=self.turn.question, prompt=prompt)
+            for target, prompt in pairs
+        ]
 
 
 @dataclass(kw_only=True)
@@ -118,7 +134,23 @@ def written(plan: Plan, processor: UniPixelProcessor, most: int) -> Lesson:
         touched=touched,
         masks=true_masks(targets, drawn, frames[0].size, side),
         asked=tuple(one for turn in kept for one in turn.asked),
+        cover=_cover(targets, view, frames[0].size),
     )
+
+
+def _cover(targets: Sequence[Target], view: ClipView, size: tuple[int, int]) -> Tensor:
+    """Return (O, P) how much of each merged cell of a view is of each target; a cell shows two
+    frames."""
+    pairs = view.grid[0]
+    masks = torch.zeros(len(targets), 2 * pairs, *size)
+    for own, target in zip(masks, targets, strict=True):
+        for place, frame in enumerate(view.read):
+            if frame in target.masks:
+                own[place] = torch.from_numpy(target.masks[frame].pixels)
+    if len(view.read) % 2:
+        masks[:, -1] = masks[:, -2]  # the last one is doubled
+    cells = F.adaptive_avg_pool2d(masks, view.cells)  # (O, T, h, w)
+    return cells.unflatten(1, (pairs, 2)).mean(2).flatten(1)
 
 
 def true_masks(

@@ -3,7 +3,8 @@
 The published system begins with a trained Qwen2.5-VL and a trained SAM 2.1. A named stage 0 stands
 in for both: ``BasesObjective`` for what sees and draws, ``Speaking`` for what reads and writes.
 
-Shapes: B rows, N tokens, M targets, K hidden tokens, C width of SAM.
+Shapes: B rows, N tokens, L of them learned, M targets, K hidden tokens, C width of SAM, D language
+width, V vocabulary.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deixis.errors import DataError
+from deixis.language.packed import unpacked
+from deixis.processing.batch import moved
 from deixis.processing.batches.unipixel_batch import UniPixelBatch
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.words.unipixel_text import IGNORED
-from deixis.training.directions import NOTHING, WORDS, said_of
+from deixis.training.directions import KINDS, NOTHING, WORDS, WordRows, said_in, said_of, unheard
+from deixis.training.seeking import lookers, seeking_loss
 from deixis.training.unipixel.unipixel_bases import BasesObjective, Looking, Scanning, Sketching
 from deixis.training.unipixel.unipixel_lessons import Teacher
 from deixis.training.unipixel.unipixel_meanings import Asks, Meanings
@@ -115,23 +119,32 @@ class Whole(PublishedObjective):
 # -- stage 0 -------------------------------------------------------------------------------------
 
 
-BEGINNING = Lessons(  # many questions about each clip; nothing is drawn, so one frame will do
-    ways={"draw": 3, "tell": 4, "find": 2.5, "name": 0.5},
-    onward=1.0, drawn=1, objects=6, turns=4,
+BEGINNING = Lessons(  # many questions about few frames; nothing is drawn
+    ways={"draw": 4, "tell": 4, "find": 2, "name": 0.5},
+    onward=1.0, drawn=1, objects=10, turns=6, frames=4,
 )  # fmt: skip
 TELLING = ("yes", "no", "left", "right", "up", "down", *map(str, range(7)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Beginning:
-    """Lessons, and what each of their targets asks of SAM."""
+    """Lessons, and what is known of their targets.
+
+    Attributes:
+        lessons: as for every stage.
+        asks: what each target asks of SAM.
+        heard: (M, 3) the words of each target that its question says.
+        wanted: (M, N) how much each column of its row shows of a target that words ask for.
+    """
 
     lessons: UniPixelBatch
     asks: Asks
+    heard: Tensor
+    wanted: Tensor
 
     def to(self, device: torch.device | str) -> "Beginning":
         """Return all of it on a device."""
-        return Beginning(lessons=self.lessons.to(device), asks=self.asks.to(device))
+        return moved(self, device)
 
 
 class Speaking(UniPixelObjective):
@@ -139,61 +152,94 @@ class Speaking(UniPixelObjective):
     is drawn.
 
     Beside words the hidden tokens of every <seg> learn what SAM was taught to understand: "asks".
-    Words that tell things apart weigh "telling" times as much.
+    What pre-training brings is told: "heard", two layers before the last, what names or draws a
+    target knows the words that its question says of it; and "sought", the last two layers look
+    where the target lies (``training/seeking.py``). Words that tell things apart weigh "telling"
+    times as much.
     """
 
     lessons = BEGINNING
 
     def __init__(self, processor: UniPixelProcessor) -> None:
         super().__init__(processor)
-        self.weights = {"text": 1.0, "asks": 5.0, "telling": 3.0}
+        told = {"heard": 1.0, "sought": 1.0}
+        self.weights = {"text": 1.0, "asks": 5.0, "telling": 3.0, **told}
         self.meanings = Meanings(processor.config.sam_width)
         known = [*(word for words in WORDS.values() for word in words), *TELLING]
         encode = processor.vocabulary.encode
+        self.named = WordRows(encode)
         self.telling = torch.zeros(processor.config.text_config.vocab_size, dtype=torch.bool)
         self.telling[[token for word in known for token in encode(f" {word}")]] = True
 
     def collate(self, scenes: Sequence[Any]) -> Beginning:
-        """Write lessons as for every stage, and note what each target asks.
+        """Write lessons as for every stage, and note what is known of each target.
 
         Raises:
             DataError: as ``UniPixelObjective.collate``.
         """
         lessons = self.written(scenes)
-        asked = [
-            ((prompt, NOTHING) if prompt else (None, said_of(phrase)), lesson.size)
-            for lesson in lessons
-            for phrase, prompt in lesson.asked
-        ]
+        batch = collate(lessons, self.processor)
+        asked = [(one, lesson.size) for lesson in lessons for one in lesson.asked]
+        said = [NOTHING if one.prompt else said_of(one.phrase) for one, _ in asked]
+        prompts = [one.prompt for one, _ in asked]
         side = int(self.processor.config.sam_config.image_size)
-        asks = Asks.of([one for one, _ in asked], [size for _, size in asked], side)
-        return Beginning(lessons=collate(lessons, self.processor), asks=asks)
+        heard = [said_in(one.question, own) for (one, _), own in zip(asked, said, strict=True)]
+        return Beginning(
+            lessons=batch,
+            asks=Asks.of(
+                list(zip(prompts, said, strict=True)), [size for _, size in asked], side
+            ),
+            heard=torch.tensor(heard, dtype=torch.long).reshape(-1, len(KINDS)),
+            wanted=self._wanted(lessons, batch.tokens),
+        )
+
+    def _wanted(self, lessons: Sequence[Lesson], tokens: Tensor) -> Tensor:
+        """Return (M, N) how much each column shows of targets; nothing of what is pointed at."""
+        shown = tokens == self.processor.config.video_token_id
+        rows = []
+        for columns, lesson in zip(shown, lessons, strict=True):
+            for one, cover in zip(lesson.asked, lesson.cover, strict=True):
+                row = torch.zeros(tokens.shape[1])
+                row[columns] = cover * (one.prompt is None)
+                rows.append(row)
+        return torch.stack(rows) if rows else torch.zeros(0, tokens.shape[1])
 
     def __call__(self, model: Any, batch: Beginning) -> dict[str, Tensor]:
         """Return the parts of the loss of a batch, weighted."""
         lessons, asks = batch.lessons, batch.asks
-        hidden = model.read(model.see(lessons))
+        assert lessons.truth is not None
+        seen = model.see(lessons)
+        early, before, hidden = model.read_layers(seen, [-3, -2, -1])
         asked = model.slots(hidden, lessons.tokens).hidden.float()
         with torch.no_grad():
             wanted = self.meanings.tokens(model, asks).float()
         off = (asked - wanted).square().mean((1, 2))
+        row, column = torch.nonzero(
+            lessons.tokens == self.processor.config.seg_token_id, as_tuple=True
+        )
+        starts = torch.arange(early.shape[1], device=row.device).expand(early.shape[:2])
+        looking = lookers(starts, lessons.truth.labels != IGNORED, row, column)
+        layers = [unpacked(one, seen.held, seen.positions) for one in (early, before)]
+        table = self.named(model.language.embed_tokens.weight)
         parts = {
-            "text": self._text(model.speak(hidden), lessons),
+            "text": self._text(model, hidden, lessons),
             "asks": (off * asks.known).sum() / asks.known.sum().clamp(min=1),
+            "heard": unheard(early[looking[:2]], table, batch.heard[looking[2]]),
+            "sought": seeking_loss(model.language, layers, batch.wanted, looking),
         }
         return {name: part * self.weights[name] for name, part in parts.items()}
 
-    def _text(self, logits: Tensor, lessons: UniPixelBatch) -> Tensor:
-        """Return the cross-entropy of what is learned; words that tell things apart weigh more."""
+    def _text(self, model: Any, hidden: Tensor, lessons: UniPixelBatch) -> Tensor:
+        """Return the cross-entropy of what is learned from states (B, N, D); words that tell things
+        apart weigh more."""
         assert lessons.truth is not None
-        labels = lessons.truth.labels[:, 1:]
-        telling = self.telling.to(labels.device)[labels.clamp(min=0)]
-        weight = (labels != IGNORED) * torch.where(telling, self.weights["telling"], 1.0)
-        losses = F.cross_entropy(
-            logits[:, :-1].flatten(0, 1).float(), labels.flatten(), reduction="none",
-            ignore_index=IGNORED,
-        )  # fmt: skip
-        return (losses * weight.flatten()).sum() / weight.sum()
+        learned = lessons.truth.labels[:, 1:] != IGNORED
+        labels = lessons.truth.labels[:, 1:][learned]  # (L,)
+        telling = self.telling.to(labels.device)[labels]
+        weight = torch.where(telling, self.weights["telling"], 1.0)
+        logits = model.speak(hidden[:, :-1][learned]).float()  # (L, V)
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        return (losses * weight).sum() / weight.sum()
 
 
 OBJECTIVES: dict[str, Any] = {

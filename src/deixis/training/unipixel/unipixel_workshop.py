@@ -12,13 +12,14 @@ from deixis.config import TrainRun
 from deixis.models.configs.unipixel_config import UniPixelConfig
 from deixis.models.unipixel import PRESETS, UniPixelModel
 from deixis.nn.nearby import look_nearby_turning
-from deixis.nn.starting import begin_audibly
+from deixis.nn.starting import begin_audibly, look_where_asked
 from deixis.processing.words.unipixel_text import localize, prefilled, region_prefix
 from deixis.training.directions import WORDS
 from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import merged_tensors
 from deixis.training.running.beginning import begin, from_nothing
 from deixis.training.running.feeding import Processor, Workshop
+from deixis.training.seeking import seek_words
 from deixis.training.unipixel.unipixel_bases import Teaching
 from deixis.training.unipixel.unipixel_lessons import FINDING, NAMING
 from deixis.training.unipixel.unipixel_recipe import add_published_adapters, take_over_whole
@@ -60,7 +61,9 @@ def build_model(run: TrainRun, folder: Path) -> tuple[UniPixelModel, Processor]:
         begin_audibly(model.vision.blocks)
         begin_audibly(model.tracker.sam.vision.backbone)
         begin_audibly(model.tracker.sam.mask_decoder)
+        look_where_asked(model.tracker.sam.mask_decoder.transformer)
         look_nearby_turning(model.vision.blocks, model.vision.rotary_pos_emb.inv_freq)
+        seek_words(model.language, processor.vocabulary.encode)
     add_published_adapters(model)
     config: Any = model.config
     model.teaching = Teaching(config)

@@ -4,7 +4,8 @@ Both sides of a prompt learn it in stage 0: what draws, to draw what it says, an
 it. So no model has a weight that only training needs.
 
 Shapes: M targets, C width of a prompt or an encoder, F frames, h w cells, n words of a kind,
-D width of a language decoder, P points of a cell, S states.
+D width of a language decoder, P tokens or points of a cell, S
+states.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -96,31 +97,33 @@ def likeness(tokens: Tensor, words: Tensor) -> Tensor:
     return F.pad(SHARP * tokens.float() @ words.T, (1, 0))
 
 
-def unfound(tokens: Tensor, words: Tensor, labels: Tensor) -> Tensor:
-    """Return how far words (n, D) are from finding the tokens (F, h * w, D) that show them, among
-    all of them, in nats.
-
-    ``labels`` (F, P, h, w) are of P points of each token's cell: 1 + index of the word, 0 for none,
-    -1 for what is not asked.
-    """
-    own = F.normalize(tokens.flatten(0, 1).float(), dim=1)  # (F * h * w, D)
-    logs = (2 * SHARP * own @ words.T).log_softmax(0)  # (F * h * w, n)
-    cells = labels.flatten(2).mT.flatten(0, 1)  # (F * h * w, P)
-    counts = F.one_hot(cells.clamp(min=0), len(words) + 1)[..., 1:].sum(1).float()
+def unfound(tokens: Tensor, words: Tensor, shares: Tensor) -> Tensor:
+    """Return how far words (n, D) are from finding the tokens (F, P, D) that show them, among all
+    of them, in nats; shares (F, P, n) of what each token shows."""
+    own = F.normalize(tokens.flatten(0, 1).float(), dim=1)  # (F * P, D)
+    logs = (2 * SHARP * own @ words.T).log_softmax(0)  # (F * P, n)
+    counts = shares.flatten(0, 1)
     total = counts.sum(0)
-    missed = -(counts * logs).sum(0) / total.clamp(min=1)
+    missed = -(counts * logs).sum(0) / total.clamp(min=1e-6)
     return missed.sum() / (total > 0).sum().clamp(min=1)
 
 
+def shares_of(labels: Tensor, count: int) -> Tensor:
+    """Return (F, h * w, n) the shares of words in cells, of labels (F, P, h, w) of P points of
+    each: 1 + index of the word, 0 for none, -1 for what is not asked."""
+    cells = labels.flatten(2).mT  # (F, h * w, P)
+    return F.one_hot(cells.clamp(min=0), count + 1)[..., 1:].float().mean(2)
+
+
 def unheard(states: Tensor, words: Mapping[str, Tensor], said: Tensor) -> Tensor:
-    """Return how far states (S, D) are from the words (S, 3) that their question says, in nats;
-    ``words`` are the directions (n, D) of each kind."""
+    """Return how far states (S, D) are from what their question says (S, kinds), 1 + index in each
+    kind and 0 for nothing, in nats; ``words`` are the directions (n, D) of each kind."""
     if not len(said):
         return states.sum() * 0
     own = F.normalize(states.float(), dim=1)
     losses = [
-        F.cross_entropy(SHARP * own @ words[kind].T, ids - 1, ignore_index=-1, reduction="sum")
-        for kind, ids in zip(KINDS, said.T, strict=True)
+        F.cross_entropy(SHARP * own @ rows.T, ids - 1, ignore_index=-1, reduction="sum")
+        for rows, ids in zip(words.values(), said.T, strict=True)
     ]
     return torch.stack(losses).sum() / (said > 0).sum().clamp(min=1)
 

@@ -22,8 +22,8 @@ from deixis.training.pixellm.pixellm_grounding import (
     JoiningObjective,
 )
 from deixis.training.pixellm.pixellm_stages import AnswerObjective
-from deixis.training.pixellm.pixellm_standing import asked_sayings
 from deixis.training.seeking import HEADS, seek_alike
+from deixis.training.standing import asked_sayings
 
 
 @pytest.fixture(scope="module")

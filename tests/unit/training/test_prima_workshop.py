@@ -5,6 +5,7 @@ import math
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,12 +17,14 @@ from deixis.nn.cells import POINTS, cell_cross_entropy, read_cells
 from deixis.processing.prima import PrimaProcessor
 from deixis.processing.words.prima_words import slots_written
 from deixis.reasoning.reasoner import load
+from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.directions import WORDS, fits, said_of, unfound, words_of
-from deixis.training.prima.prima_bases import PrimaLooking, PrimaSketching
+from deixis.training.directions import fits, said_of, shares_of, unfound, words_of
+from deixis.training.prima.prima_bases import PrimaLooking, PrimaScanning, PrimaSketching
 from deixis.training.prima.prima_objective import published_parts
 from deixis.training.prima.prima_reading import PrimaGathering, PrimaSpeaking
+from deixis.training.prima.prima_standing import ALL, true_of
 from deixis.training.prima.prima_workshop import (
     build_model,
     publish,
@@ -142,6 +145,7 @@ def reached(model, parts):
     ("kind", "rooms"),
     [
         (PrimaLooking, {"vision"}),
+        (PrimaScanning, {"decoding", "teaching"}),
         (PrimaSketching, {"decoding", "teaching"}),
         (PrimaGathering, {"vision", "relation", "qformer", "projection"}),
     ],
@@ -156,7 +160,10 @@ def test_each_base_learns_alone(folder, tmp_path, kind, rooms):
 
 def test_stage_zero_trains_what_each_of_its_objectives_reaches(folder, tmp_path):
     model, processor = build_model(run_of(folder), tmp_path / "none")
-    objectives = (("look", PrimaLooking), ("sketch", PrimaSketching), ("gather", PrimaGathering))
+    objectives = (
+        ("look", PrimaLooking), ("scan", PrimaScanning), ("sketch", PrimaSketching),
+        ("gather", PrimaGathering),
+    )  # fmt: skip
     stages = {stage.name: stage for stage in load_run(RECIPE).stages}
     for name, kind in objectives:
         objective = kind(processor)
@@ -219,30 +226,52 @@ def test_targets_are_sought_in_the_rows_of_their_own_image_by_a_slow_loop(folder
         assert own.count_nonzero() == share.count_nonzero() == 1
 
 
-def test_what_is_heard_of_a_target_is_what_its_question_says(folder, tmp_path):
+def test_what_is_heard_of_a_target_is_true_of_it(folder, tmp_path):
     _, processor = build_model(run_of(folder), tmp_path / "none")
     batch = PrimaSpeaking(processor).collate(SCENES)
-    samples = [s for scene in SCENES for s in scene.samples if not s.question.prompts]
-    heard, slots = 0, batch.asked.slots
-    told = zip(slots.row.tolist(), batch.heard.tolist(), batch.phrases.tolist(), strict=True)
-    for row, words, whole in told:
-        text = samples[row].question.text.lower()
-        for table, word, own in zip(WORDS.values(), words, whole, strict=True):
-            assert word in (0, own)
-            heard += word > 0
-            if own:
-                assert (table[own - 1] in text) == (word > 0)
+    views = [v for s in SCENES for v in zip(s.world.views, s.renderings, strict=True)]
+    facts = [(Facts(s.world, s.renderings), f) for s in SCENES for f in range(len(s.renderings))]
+    starts = np.cumsum([0, *map(len, ALL.values())]).tolist()
+    heard = stood = 0
+    asked = batch.asked
+    told = zip(asked.slots.frame.tolist(), batch.heard.tolist(), batch.sayings, strict=True)
+    for (frame, words, sayings), mask in zip(told, asked.truth.masks, strict=True):
+        view, rendering = views[frame]
+        things = rendering.things[mask.numpy() > 0]
+        (thing,) = (p.thing for p in view.placed if p.thing.id == np.bincount(things).argmax())
+        assert fits(tuple(words), words_of(thing))
+        heard += sum(word > 0 for word in words)
+        said = true_of(*facts[frame])[thing.id]
+        columns = [start + int(one) - 1 for start, one in zip(starts, sayings, strict=False) if one]
+        stood += sum(bool(said[column]) for column in columns)
     assert heard > 3
+    assert stood > 0
+
+
+def test_parts_of_images_are_told_what_is_true_of_their_things(folder, tmp_path):
+    _, processor = build_model(run_of(folder), tmp_path / "none")
+    objective = PrimaGathering(processor)
+    objective.side = 4
+    true = objective.collate(SCENES).true
+    frames = [(s, frame) for s in SCENES for frame in range(len(s.renderings))]
+    assert len(true) == len(frames)
+    for own, (scene, frame) in zip(true, frames, strict=True):
+        table = true_of(Facts(scene.world, scene.renderings), frame)
+        things = scene.renderings[frame].things
+        cells = [block for row in np.split(things, 4) for block in np.split(row, 4, axis=1)]
+        wanted = [table[cell.flatten()].mean(0) * 1.0 for cell in cells]
+        np.testing.assert_allclose(own.numpy(), np.stack(wanted), atol=1e-5)
 
 
 def test_words_find_the_rows_that_show_them():
     words = torch.nn.init.orthogonal_(torch.empty(3, 8))
     rows = torch.stack([words[[0, 1, 2, 0]], words[[1, 1, 2, 2]]])  # (X, 4, D)
     labels = torch.tensor([[1, 2, 3, 1], [2, 2, 3, 3]]).reshape(2, 1, 2, 2)
-    right = unfound(rows, words, labels)
+    shares = shares_of(labels, 3)
+    right = unfound(rows, words, shares)
     assert right == pytest.approx((math.log(2) + 2 * math.log(3)) / 3, abs=1e-4)
-    assert unfound(rows.roll(1, 1), words, labels) > right + 5
-    assert unfound(rows, words, torch.zeros_like(labels)) == 0
+    assert unfound(rows.roll(1, 1), words, shares) > right + 5
+    assert unfound(rows, words, torch.zeros_like(shares)) == 0
 
 
 def test_labels_of_cells_are_those_at_their_points_by_a_slow_loop():

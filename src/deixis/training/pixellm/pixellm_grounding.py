@@ -7,7 +7,7 @@ Shapes: B rows, W columns, I images, Q image tokens, R image tokens that are rea
 tokens of a group, D language width, T words, V vocabulary.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -24,17 +24,16 @@ from deixis.processing.batches.pixellm_batch import IGNORED, IMAGE, PixelLMBatch
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.knowing.asked import Asked
 from deixis.scenes.knowing.facts import Facts
-from deixis.scenes.knowing.meaning import Which, find
-from deixis.scenes.knowing.truth import truth_of
+from deixis.scenes.knowing.meaning import Which
 from deixis.scenes.questions import Scene
 from deixis.training.objective import pixel_labels
 from deixis.training.pixellm.pixellm_knowing import Knowledge, Known
 from deixis.training.pixellm.pixellm_objective import PixelLMObjective
 from deixis.training.pixellm.pixellm_recipe import PIXELLM
 from deixis.training.pixellm.pixellm_stages import AnswerObjective
-from deixis.training.pixellm.pixellm_standing import SAYINGS, asked_sayings
 from deixis.training.pixellm.pixellm_telling import Tellable, Telling
 from deixis.training.seeking import lookers, seeking_loss
+from deixis.training.standing import SAYINGS, asked_sayings, descriptions
 
 DRAWN = 12  # targets of a step, at most
 
@@ -259,24 +258,10 @@ def _described(
     """Return how each target's question describes it; by names: not at all."""
     images = asked.image.tolist()
     of_rows = [
-        _in_order(facts[image], question) if question else repeat(Which())
+        descriptions(facts[image], question) if question else repeat(Which())
         for image, question in zip(images, questions, strict=True)
     ]
     return [next(of_rows[row]) for row in asked.slots.row.tolist()]
-
-
-def _in_order(facts: Facts, question: Asked) -> Iterator[Which]:
-    """Return the descriptions of a question in the order in which it is answered."""
-    if question.rule != "each":
-        return repeat(question.which[0])
-    meant = {}
-    for which in question.which:
-        found = find(facts, which, question.frames)
-        assert found, "it was asked"
-        meant[found[0][0], which.part] = which
-    truth = truth_of(facts, question)
-    assert truth is not None, "it was asked"
-    return iter([meant[hit.thing, hit.part] for hit in truth.hits])
 
 
 def _rows(found: Sequence[Sequence[int]], width: int) -> Tensor:

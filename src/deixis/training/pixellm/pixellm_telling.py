@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from deixis.models.configs.deixis_config import scene_words
 from deixis.models.pixellm import Look
@@ -24,7 +24,7 @@ from deixis.scenes.knowing.facts import Facts
 from deixis.structures.placement import Placement
 from deixis.training.pixellm.pixellm_canvas import counted, on_canvas, things_of
 from deixis.training.pixellm.pixellm_knowing import Knowledge, bin_loss
-from deixis.training.pixellm.pixellm_standing import COLUMNS, SAYINGS, sayings_of
+from deixis.training.standing import SAYINGS, directions_of_sayings, sayings_of
 
 FINE = 8  # labels along a side of an image token
 GAIN = 1.6  # of a state's agreement with a word
@@ -58,9 +58,7 @@ class Telling:
         config = processor.config
         self.grid, self.canvas = config.image_grid, config.canvas
         self.knowledge = knowledge
-        empty = torch.empty(len(COLUMNS), config.text_config.hidden_size)
-        dice = torch.Generator().manual_seed(1)
-        self.sayings = nn.init.orthogonal_(empty, generator=dice)  # their directions (S, D)
+        self.sayings = directions_of_sayings(config.text_config.hidden_size)  # (S, D)
         self.pieces = {
             kind: _spelled(processor, names, config.text_config.vocab_size)
             for kind, names in scene_words().items()

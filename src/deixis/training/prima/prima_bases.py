@@ -129,10 +129,13 @@ class Sketches:
 class PrimaSketching:
     """Teaches SAM what every cell shows, and to draw what words ask for."""
 
+    draws = True  # whether it is asked for anything
+
     def __init__(self, processor: PrimaProcessor) -> None:
         self.side = processor.config.sam_config.vision_config.image_size
         self.directions = Directions(processor.config.prompt_width)
-        self.weights: Mapping[str, float] = {**SHARES, "bce": 2.0, "dice": 1.0, "sought": 0.5}
+        drawing = {"bce": 2.0, "dice": 1.0, "sought": 0.5} if self.draws else {}
+        self.weights: Mapping[str, float] = {**SHARES, **drawing}
 
     def collate(self, scenes: Sequence[Scene]) -> Sketches:
         """Turn renderings into pixels and labels, and ask for some things; all frames have one
@@ -143,7 +146,7 @@ class PrimaSketching:
         called = [
             (said, frame, torch.from_numpy(mask))
             for frame, (view, rendering) in enumerate(views_of(scenes))
-            for said, mask in _called(view, rendering, random)
+            for said, mask in (_called(view, rendering, random) if self.draws else ())
         ]
         masks = [mask for _, _, mask in called]
         return Sketches(
@@ -164,7 +167,8 @@ class PrimaSketching:
             a / b for a, b in zip(batch.placement.resized, batch.placement.canvas, strict=True)
         )
         parts = unknown(model.teaching(features), batch.words, (height, width))
-        parts |= self._drawn(model, features, batch)
+        if self.draws:
+            parts |= self._drawn(model, features, batch)
         return {name: part * self.weights[name] for name, part in parts.items()}
 
     def _drawn(self, model: Any, features: Tensor, batch: Sketches) -> dict[str, Tensor]:
@@ -184,6 +188,12 @@ class PrimaSketching:
             "dice": dice_per_mask(whole, batch.masks).mean(),
             "sought": looks.missed([true[mine.flatten()] for mine in order], cells),
         }
+
+
+class PrimaScanning(PrimaSketching):
+    """Teaches SAM's encoder alone what every cell shows: many pictures in short time."""
+
+    draws = False
 
 
 # -- what scenes show ----------------------------------------------------------------------------

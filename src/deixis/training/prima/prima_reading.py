@@ -25,22 +25,29 @@ from deixis.processing.batch import moved
 from deixis.processing.batches.prima_batch import PrimaBatch
 from deixis.processing.prima import IGNORED, PrimaProcessor
 from deixis.processing.words.prima_words import slots_written
+from deixis.scenes.knowing.asked import Asked
+from deixis.scenes.knowing.facts import Facts
+from deixis.scenes.knowing.meaning import Which
 from deixis.scenes.questions import Scene
 from deixis.training.directions import (
     KINDS,
     SHARP,
+    WORDS,
     Directions,
     LabelRows,
+    Said,
     WordRows,
     likeness,
-    said_in,
     said_of,
+    shares_of,
     unfound,
     unheard,
 )
 from deixis.training.prima.prima_bases import SHARES, shown, unknown
 from deixis.training.prima.prima_objective import PrimaObjective, readable, text_loss
+from deixis.training.prima.prima_standing import ALL, COUNT, asked_of, true_of
 from deixis.training.seeking import lookers, seeking_loss
+from deixis.training.standing import descriptions, directions_of_sayings, in_cells
 
 WAYS = ("row", "found")  # words are asked of rows, and rows of words
 
@@ -53,13 +60,18 @@ class Questions:
         asked: the questions with their true answers.
         words: kind -> (F, H, W) 1 + index of the word, 0 for none.
         phrases: (M, 3) words of the phrase of each [SEG], 0 where none is known.
-        heard: (M, 3) those of them that its question says too.
+        heard: (M, 3) those that its question says of it.
+        sayings: (M, kinds) 1 + index of what should be true of it among others, 0 for none.
+        true: (F, h * w, S) how much of each part of a frame is of things of which each saying is
+            true.
     """
 
     asked: PrimaBatch
     words: Mapping[str, Tensor]
     phrases: Tensor
     heard: Tensor
+    sayings: Tensor
+    true: Tensor
 
     def to(self, device: torch.device | str) -> "Questions":
         """Return all of it on a device."""
@@ -73,8 +85,10 @@ class PrimaGathering(PrimaObjective):
         super().__init__(processor)
         self.named = WordRows(processor.words.vocabulary.encode)
         self.labels = LabelRows(processor.config.vision_config.hidden_size)
+        self.side = isqrt(processor.config.rows_per_image)  # of the grid whose parts rows show
         both = {f"{way}_{kind}": SHARES[kind] for way in WAYS for kind in KINDS}
-        self.weights: Mapping[str, float] = {**SHARES, **both}
+        self.weights: Mapping[str, float] = {**SHARES, **both, "found_sayings": 0.5}
+        self.standing = directions_of_sayings(processor.config.text_config.hidden_size, COUNT)
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
         """Encode the questions, and look up what every pixel shows; all frames have one size.
@@ -85,9 +99,18 @@ class PrimaGathering(PrimaObjective):
         asked = super().collate(scenes)
         read = [scene for scene in scenes if readable(scene)]
         samples = [sample for scene in read for sample in readable(scene)]
-        phrases = _phrases(samples, asked)
+        facts = [Facts(scene.world, scene.renderings) for scene in read]
+        said = _descriptions(read, facts, asked)
         return Questions(
-            asked=asked, words=shown(read), phrases=phrases, heard=_told(samples, asked, phrases)
+            asked=asked,
+            words=shown(read),
+            phrases=_phrases(samples, asked),
+            heard=_rows([_words_of(which) for _, which in said], len(KINDS)),
+            sayings=_rows([asked_of(*one) for one in said], len(ALL)),
+            true=torch.stack([
+                in_cells(own.renderings[frame].things, true_of(own, frame), self.side)
+                for own in facts for frame in own.frames
+            ]),
         )
 
     def __call__(self, model: Any, batch: Questions) -> dict[str, Tensor]:
@@ -103,16 +126,18 @@ class PrimaGathering(PrimaObjective):
         """Return how far the rows (X, Q, D) of images are from the words of their part of them, and
         words from the rows that show them; the parts are the cells of the largest square grid that
         has a row for each, row by row."""
-        side = isqrt(rows.shape[1])
         frame = asked_frames(batch.asked)[1]  # (X,)
         table = model.language.get_input_embeddings().weight
         parts = {}
+        side = self.side
         rows = rows[:, : side**2]
         for kind, words in self.named(table).items():
             grid = likeness(rows, words).mT.unflatten(2, (side, side))
             labels = read_cells(batch.words[kind], (side, side))[frame]  # (X, P, h, w)
             parts[f"row_{kind}"] = cell_cross_entropy(grid, labels)
-            parts[f"found_{kind}"] = unfound(rows, words, labels)
+            parts[f"found_{kind}"] = unfound(rows, words, shares_of(labels, len(words)))
+        directions = self.standing.to(rows.device)
+        parts["found_sayings"] = unfound(rows, directions, batch.true[frame])
         return parts
 
 
@@ -155,7 +180,8 @@ class PrimaSpeaking(PrimaGathering):
         parts = {
             "text": text_loss(model.speak(hidden, seen), asked.truth.labels),
             "asks": (off * known).sum() / known.sum().clamp(min=1),
-            "heard": unheard(early[looking[:2]], self.named(table), batch.heard[looking[2]]),
+            "heard": unheard(early[looking[:2]], self.named(table), batch.heard[looking[2]])
+            + unheard(early[looking[:2]], self._said(early.states), batch.sayings[looking[2]]),
             "numbered": self._unnumbered(model, early[here], asked.layout.image[frame]),
             "sought": seeking_loss(
                 model.language.model, [early, before], self._wanted(columns, seen, asked), looking
@@ -163,6 +189,11 @@ class PrimaSpeaking(PrimaGathering):
             **self.unlike(model, seen.embedded[here], batch),
         }
         return {name: part * self.weights[name] for name, part in parts.items()}
+
+    def _said(self, states: Tensor) -> dict[str, Tensor]:
+        """Return the directions (n, D) of each kind of sayings."""
+        sizes = [len(said) for said in ALL.values()]
+        return dict(zip(ALL, self.standing.to(states.device).split(sizes), strict=True))
 
     def _columns(self, seen: Seen, asked: PrimaBatch) -> Tensor:
         """Return (X, Q): where the rows of each image of each question stand, those of its text
@@ -182,7 +213,7 @@ class PrimaSpeaking(PrimaGathering):
         """Return (M, W): how much each column of a target's row shows of it."""
         assert asked.truth is not None
         row, frame = asked_frames(asked)  # (X,)
-        slots, side = asked.slots, isqrt(columns.shape[1])
+        slots, side = asked.slots, self.side
         wanted = seen.rows.new_zeros(len(slots.row), seen.embedded.shape[1], dtype=torch.float)
         if not len(slots.row):
             return wanted
@@ -200,11 +231,31 @@ def _phrases(samples: Sequence[Any], asked: PrimaBatch) -> Tensor:
         for sample, count in zip(samples, held, strict=True)
         for target, _ in (slots_written(sample.answer) if sample.answer else [])[:count]
     ]
-    return torch.tensor(said, dtype=torch.long).reshape(-1, len(KINDS))
+    return _rows(said, len(KINDS))
 
 
-def _told(samples: Sequence[Any], asked: PrimaBatch, phrases: Tensor) -> Tensor:
-    """Return (M, 3) those words of phrases that their questions say too, 0 for the others."""
-    rows = zip(asked.slots.row.tolist(), phrases.tolist(), strict=True)
-    told = [said_in(samples[row].question.text, words) for row, words in rows]
-    return torch.tensor(told, dtype=torch.long).reshape(-1, len(KINDS))
+def _descriptions(
+    scenes: Sequence[Scene], facts: Sequence[Facts], asked: PrimaBatch
+) -> list[tuple[Asked, Which]]:
+    """Return the question of each [SEG] that a row holds, and how it describes it."""
+    questions = [
+        (question, descriptions(own, question))
+        for scene, own in zip(scenes, facts, strict=True)
+        for sample, question in zip(scene.samples, scene.asked, strict=True)
+        if not sample.question.prompts
+    ]
+    rows = (questions[row] for row in asked.slots.row.tolist())
+    return [(question, next(said, Which())) for question, said in rows]
+
+
+def _words_of(which: Which) -> Said:
+    """Return the words of a description."""
+    said = (getattr(which.described, kind) for kind in KINDS)
+    category, colour, pattern = (
+        1 + WORDS[kind].index(word) if word else 0 for kind, word in zip(KINDS, said, strict=True)
+    )
+    return category, colour, pattern
+
+
+def _rows(found: Sequence[Sequence[int]], width: int) -> Tensor:
+    return torch.tensor(found, dtype=torch.long).reshape(-1, width)

@@ -2,9 +2,9 @@
 and the published stage after it.
 
 Stage 0 first teaches EVA, SAM and the Q-Former apart what images show (``prima_looking``,
-``prima_sketching``, ``prima_gathering``), then lets everything learn from answers
-(``prima_speaking``); LoRA and the dense heads are there from the start and leave the published
-model: the first merged, the second dropped.
+``prima_scanning``, ``prima_sketching``, ``prima_gathering``), then lets everything learn from
+answers (``prima_speaking``); LoRA and the dense heads are there from the start and leave the
+published model: the first merged, the second dropped.
 """
 
 import copy
@@ -19,7 +19,7 @@ from deixis.models.prima import PRESETS, PrimaConfig, PrimaModel
 from deixis.nn.nearby import look_nearby
 from deixis.nn.starting import begin_audibly, let_words_be_heard
 from deixis.processing.prima import PrimaProcessor
-from deixis.training.prima.prima_bases import PrimaLooking, PrimaSketching, Teaching
+from deixis.training.prima.prima_bases import PrimaLooking, PrimaScanning, PrimaSketching, Teaching
 from deixis.training.prima.prima_objective import PrimaObjective, prepare_published_stage
 from deixis.training.prima.prima_reading import PrimaGathering, PrimaSpeaking
 from deixis.training.recipes import READ_QUESTIONS, scene_of, scene_texts
@@ -40,6 +40,7 @@ def prima_workshop() -> Workshop:
         objectives={
             "prima": PrimaObjective,
             "prima_looking": PrimaLooking,
+            "prima_scanning": PrimaScanning,
             "prima_sketching": PrimaSketching,
             "prima_gathering": PrimaGathering,
             "prima_speaking": PrimaSpeaking,

@@ -41,6 +41,7 @@ from deixis.training.directions import (
     WordRows,
     fits,
     likeness,
+    shares_of,
     short_words,
     unfound,
     words_of,
@@ -257,7 +258,9 @@ class BasesObjective:
         read = {kind: _as_map(likeness(tokens, table[kind]), grid) for kind in KINDS}
         cells = tokens.unflatten(0, (len(pairs["category"]), -1))  # (V, h * w, D)
         found = {
-            f"found_{kind}": unfound(cells, table[kind], _read(pairs[kind], grid))
+            f"found_{kind}": unfound(
+                cells, table[kind], shares_of(_read(pairs[kind], grid), len(table[kind]))
+            )
             for kind in KINDS
         }
         maps = [

@@ -7,7 +7,7 @@ from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.knowing.meaning import Described, Which, find
 from deixis.scenes.questions import make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.pixellm.pixellm_standing import COLUMNS, SAYINGS, asked_sayings, sayings_of
+from deixis.training.standing import COLUMNS, SAYINGS, asked_sayings, sayings_of
 
 KINDS = {"superlative": "rank", "ordinal": "rank", "relation": "beside category", "use": "use"}
 

@@ -28,7 +28,9 @@ RUNS = Path(__file__).parents[1] / "runs"
 SIDES = {"deixis": RUNS / "opponent_deixis.yaml", "glamm": RUNS / "opponent_glamm.yaml"}
 SHARES = {  # of the minutes
     "deixis": {"see": 0.4, "speak": 0.6},
-    "glamm": {"look": 0.2, "sketch": 0.14, "gather": 0.06, "speak": 0.5, "join": 0.1},
+    "glamm": {
+        "look": 0.18, "scan": 0.07, "sketch": 0.08, "gather": 0.1, "speak": 0.5, "join": 0.07
+    },
 }
 PROBED = 20  # steps
 IMAGES, TOKENS = 3, 32

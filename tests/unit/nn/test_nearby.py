@@ -1,4 +1,4 @@
-"""A new CLIP that looks at neighbours: each head of each layer at one, before any step."""
+"""New encoders that look at neighbours: each head of each layer at one, before any step."""
 
 import pytest
 import torch
@@ -7,6 +7,8 @@ from transformers import (
     CLIPVisionModel,
     InstructBlipVisionConfig,
     InstructBlipVisionModel,
+    SamVisionConfig,
+    SamVisionModel,
 )
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
@@ -40,6 +42,28 @@ def test_every_head_looks_most_at_its_own_neighbour(kind, own, width, heads):
             dy, dx = NEIGHBOURS[(head + depth * heads) % len(NEIGHBOURS)]
             looks = weights[:, head, 1:, 1:].mean(0).unflatten(0, (SIDE, SIDE))  # (g, g, P)
             inner = looks[1:-1, 1:-1].argmax(-1)  # whose neighbours are all there
+            rows, columns = torch.meshgrid(*[torch.arange(1, SIDE - 1)] * 2, indexing="ij")
+            wanted = (rows + dy) * SIDE + columns + dx
+            assert (inner == wanted).float().mean() > 0.75, (depth, head)  # by chance 0.02
+
+
+@pytest.mark.parametrize(("width", "heads"), [(128, 4), (64, 8)])
+def test_so_does_every_head_of_sam(width, heads):
+    torch.manual_seed(0)
+    config = SamVisionConfig(
+        hidden_size=width, num_hidden_layers=2, num_attention_heads=heads, image_size=8 * SIDE,
+        patch_size=8, global_attn_indexes=[0, 1], output_channels=16, attn_implementation="eager",
+    )  # fmt: skip
+    tower = SamVisionModel(config).eval().vision_encoder
+    look_nearby(tower)
+    given = []
+    for layer in tower.layers:
+        layer.attn.register_forward_hook(lambda module, read, out: given.append(out[1]))
+    tower(torch.randn(24, 3, 8 * SIDE, 8 * SIDE))
+    for depth, weights in enumerate(given):
+        for head, looks in enumerate(weights.unflatten(0, (24, heads)).mean(0)):
+            dy, dx = NEIGHBOURS[(head + depth * heads) % len(NEIGHBOURS)]
+            inner = looks.unflatten(0, (SIDE, SIDE))[1:-1, 1:-1].argmax(-1)
             rows, columns = torch.meshgrid(*[torch.arange(1, SIDE - 1)] * 2, indexing="ij")
             wanted = (rows + dy) * SIDE + columns + dx
             assert (inner == wanted).float().mean() > 0.75, (depth, head)  # by chance 0.02

@@ -1,4 +1,4 @@
-"""Where the tokens of SAM's mask decoder look, told while it draws.
+"""Where the tokens of a mask decoder of SAM's kind look, told while it draws.
 
 From nothing, masks of all things look alike for long: what draws learns which cells are meant only
 from the masks that come out. So stage 0 tells the attention from tokens to cells where the target

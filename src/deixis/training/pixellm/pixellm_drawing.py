@@ -5,6 +5,7 @@ g patches along a side, h = w cells of masks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -13,11 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deixis.decoding.light import CHUNK
 from deixis.nn.losses import bce_per_mask, dice_per_mask
 from deixis.processing.batch import moved
 from deixis.processing.pixellm import PixelLMProcessor
 from deixis.scenes.drawing.render import Rendering
 from deixis.scenes.questions import Scene
+from deixis.training.attending import Attending
 from deixis.training.pixellm.pixellm_canvas import on_canvas
 from deixis.training.pixellm.pixellm_knowing import Known
 from deixis.training.pixellm.pixellm_patches import PatchBatch, PatchObjective
@@ -54,7 +57,7 @@ class DrawingObjective(PatchObjective):
 
     The language decoder has no part in it: its states are made of what it would know. ``near``:
     a query lies nearer to the cells of its target than to others, before any attention; without
-    that, all things are drawn alike for long.
+    that, all things are drawn alike for long. ``sought``: tokens look at these cells.
     """
 
     weights: Mapping[str, float] = {
@@ -62,6 +65,7 @@ class DrawingObjective(PatchObjective):
         "bce": PIXELLM.losses["bce"],
         "dice": PIXELLM.losses["dice"],
         "near": 3.0,
+        "sought": 1.0,
     }
 
     def __init__(self, processor: PixelLMProcessor) -> None:
@@ -97,13 +101,22 @@ class DrawingObjective(PatchObjective):
         parts = self.seen(look, batch.patches)
         states = self.knowledge.imagine(batch.known, self.config.group_size)  # (M, G, D)
         queries = model.queries(states)  # (M, L, C)
-        logits = model.point(queries, look, batch.image)  # (M, h, w)
+        with ExitStack() as noting:
+            levels = [noting.enter_context(Attending(one)) for one in model.pyramid.transformer]
+            logits = model.point(queries, look, batch.image)  # (M, h, w)
         bce, dice = bce_per_mask(logits, batch.masks), dice_per_mask(logits, batch.masks)
         return parts | {
             "bce": self.weights["bce"] * bce.mean(),
             "dice": self.weights["dice"] * dice.mean(),
             "near": self.weights["near"] * self._near(model, queries, look, batch),
+            "sought": self.weights["sought"] * self._missed(levels, batch.masks),
         }
+
+    def _missed(self, levels: Sequence[Attending], masks: Tensor) -> Tensor:
+        """Return how far the tokens of the levels look from their targets (M, h, w)."""
+        drawn, grids = masks.split(CHUNK), (self.grid << number for number in range(len(levels)))
+        missed = [one.missed(drawn, (g, g)) for one, g in zip(levels, grids, strict=True)]
+        return torch.stack(missed).mean()
 
     def _near(self, model: Any, queries: Tensor, look: Any, batch: DrawingBatch) -> Tensor:
         """Cross-entropy of the likeness of queries (M, L, C) and cells with the targets' masks."""

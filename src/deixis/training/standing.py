@@ -87,10 +87,12 @@ def _uses(facts: Facts, frame: int) -> Iterator[tuple[int, Saying]]:
 def in_cells(things: np.ndarray, true: np.ndarray, side: int) -> Tensor:
     """Return (side * side, S) how much of each cell of a frame is of things of which each saying is
     true, given the thing that every pixel (H, W) shows and what is true of it (ids, S)."""
-    table = torch.from_numpy(true)[1:]  # (T, S)
-    ids = torch.from_numpy(things.astype(np.int64)).clamp(max=len(table))
-    shown = F.one_hot(ids, len(table) + 1)[..., 1:].permute(2, 0, 1).float()  # (T, H, W)
-    return F.adaptive_avg_pool2d(shown, side).flatten(1).T @ table
+    rows, columns = (np.arange(length) * side // length for length in things.shape)
+    ids = np.minimum(things.astype(np.int64), len(true) - 1)
+    cells = (rows[:, None] * side + columns) * len(true)
+    shown = np.bincount((cells + ids).ravel(), minlength=side**2 * len(true))
+    counts = shown.reshape(-1, len(true)).astype(np.float32)  # (side * side, ids)
+    return torch.from_numpy(counts[:, 1:] / counts.sum(1, keepdims=True) @ true[1:])
 
 
 def directions_of_sayings(width: int, count: int = len(COLUMNS)) -> Tensor:

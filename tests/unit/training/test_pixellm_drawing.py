@@ -67,13 +67,15 @@ def test_the_pixel_decoder_learns_to_draw_and_the_language_is_left_alone(make_pi
     objective = DrawingObjective(processor)
     batch = objective.collate(scenes[:1])
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    seen = []
+    seen, looked = [], []
     for _ in range(15):
         parts = objective(model.train(), batch)
         seen.append(parts["bce"].item() + parts["dice"].item())
+        looked.append(parts["sought"].item())
         optimizer.zero_grad()
         sum(parts.values()).backward()
         optimizer.step()
     assert parts.keys() == objective.weights.keys()
     assert seen[-1] < 0.8 * seen[0]
+    assert looked[-1] < 0.95 * looked[0]
     assert all(weight.grad is None for weight in model.language.parameters())

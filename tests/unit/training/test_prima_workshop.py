@@ -144,7 +144,7 @@ def reached(model, parts):
 @pytest.mark.parametrize(
     ("kind", "rooms"),
     [
-        (PrimaLooking, {"vision"}),
+        (PrimaLooking, {"vision", "teaching"}),
         (PrimaScanning, {"decoding", "teaching"}),
         (PrimaSketching, {"decoding", "teaching"}),
         (PrimaGathering, {"vision", "relation", "qformer", "projection"}),

@@ -3,7 +3,8 @@
 EVA learns what its patches show (``prima_looking``), and SAM to draw what words ask for
 (``prima_sketching``): apart, since each alone takes many more steps in a minute.
 
-Shapes: F frames, H W pixels, C width, h w cells, K targets that are drawn for SAM's sake.
+Shapes: F frames, H W pixels, C width, h w cells, K targets that are drawn for SAM's sake, P
+patches, S sayings, D width of the language decoder.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from deixis.nn.losses import bce_per_mask, dice_per_mask
 from deixis.processing.batch import moved
 from deixis.processing.frames.prima_pixels import eva_pixels, on_canvas, sam_masks, sam_pixels
 from deixis.processing.prima import PrimaProcessor
+from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.questions import Scene
 from deixis.structures.images import Frame
 from deixis.structures.placement import Placement
@@ -33,9 +35,11 @@ from deixis.training.directions import (
     LabelRows,
     Said,
     short_words,
+    unfound,
     words_of,
 )
 from deixis.training.objective import DenseObjective, pixel_labels
+from deixis.training.standing import directions_of_sayings, in_cells, sayings_of
 
 THINGS = 3  # of a frame that SAM is asked for
 LEAST = 30  # pixels of a thing that is asked for
@@ -43,11 +47,13 @@ SHARES = {kind: DenseObjective.weights[kind] for kind in LABELS}
 
 
 class Teaching(nn.Module):
-    """Says of every cell of SAM which word of each kind it shows."""
+    """Says of every cell of SAM which word of each kind it shows, and of every patch of EVA what is
+    true of its thing among others."""
 
     def __init__(self, config: PrimaConfig) -> None:
         super().__init__()
         self.cells = nn.Conv2d(config.prompt_width, sum(LABELS.values()), 1)
+        self.sayings = nn.Linear(config.vision_config.hidden_size, config.text_config.hidden_size)
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Return logits (F, n, h, w) by kind of SAM's features (F, C, h, w)."""
@@ -65,10 +71,12 @@ class Pictures:
     Attributes:
         pixels: (F, 3, h, w).
         words: kind -> (F, H, W) 1 + index of the word, 0 for none.
+        true: (F, P, S) how much of each patch is of things of which each saying is true.
     """
 
     pixels: Tensor
     words: Mapping[str, Tensor]
+    true: Tensor
 
     def to(self, device: torch.device | str) -> "Pictures":
         """Return all of it on a device."""
@@ -76,19 +84,28 @@ class Pictures:
 
 
 class PrimaLooking:
-    """Teaches EVA what every patch shows: its layer half-way and its last say it."""
+    """Teaches EVA what every patch shows: its layer half-way and its last say it; and what is true
+    of its thing among others, which the last alone says: what a row cannot see, it cannot tell."""
 
-    weights: Mapping[str, float] = SHARES
+    weights: Mapping[str, float] = {**SHARES, "found_sayings": 1.0}
 
     def __init__(self, processor: PrimaProcessor) -> None:
         config: Any = processor.config.vision_config
         self.side, self.midway = config.image_size, config.num_hidden_layers // 2
+        self.grid = self.side // config.patch_size
         self.labels = LabelRows(config.hidden_size)
+        self.standing = directions_of_sayings(processor.config.text_config.hidden_size)
 
     def collate(self, scenes: Sequence[Scene]) -> Pictures:
         """Turn renderings into pixels and labels; all frames have one size."""
         pixels = [eva_pixels(frame, self.side) for frame in frames_of(scenes)]
-        return Pictures(pixels=torch.stack(pixels), words=shown(scenes))
+        facts = [Facts(scene.world, scene.renderings) for scene in scenes]
+        true = [
+            in_cells(own.renderings[frame].things, sayings_of(own, frame), self.grid)
+            for own in facts
+            for frame in own.frames
+        ]
+        return Pictures(pixels=torch.stack(pixels), words=shown(scenes), true=torch.stack(true))
 
     def __call__(self, model: Any, batch: Pictures) -> dict[str, Tensor]:
         """Return the parts of the loss, weighted."""
@@ -97,10 +114,10 @@ class PrimaLooking:
             unknown(self.labels(states[:, 1:]), batch.words)
             for states in (seen.hidden_states[self.midway], seen.last_hidden_state)
         ]
-        return {
-            name: torch.stack([level[name] for level in levels]).mean() * share
-            for name, share in self.weights.items()
-        }
+        parts = {name: torch.stack([level[name] for level in levels]).mean() for name in SHARES}
+        last = model.teaching.sayings(seen.last_hidden_state[:, 1:])  # (F, P, D)
+        parts["found_sayings"] = unfound(last, self.standing.to(last.device), batch.true)
+        return {name: part * self.weights[name] for name, part in parts.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

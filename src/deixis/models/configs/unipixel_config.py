@@ -333,7 +333,8 @@ def unipixel_tiny() -> UniPixelConfig:
 def unipixel_scenes() -> UniPixelConfig:
     """Under 8M weights, for our scenes of 128 pixels: what ``runs/unipixel_tiny.yaml`` trains.
 
-    Read are 8 frames of 8 x 8 cells each; masks have 32 x 32 cells. Of the published system's
+    Read are 8 frames of 8 x 8 cells each. SAM looks at them twice as large, since its first cells
+    are of 4 pixels and masks want to be finer: they have 64 x 64 cells. Of the published system's
     habits those stay away that its weights alone ask for: <mem> tokens are pooled under the mask.
     Words that are written are those that are read, as in the released 3B.
     """
@@ -371,7 +372,7 @@ def unipixel_scenes() -> UniPixelConfig:
 
 
 def scenes_sam() -> dict[str, Any]:
-    """Return the values of a SAM 2.1 of 128 pixels."""
+    """Return the values of a SAM 2.1 of 256 pixels."""
     trunk = {
         "embed_dim": 24,
         "num_heads": 1,
@@ -387,7 +388,7 @@ def scenes_sam() -> dict[str, Any]:
             "memory_attention": {"d_model": 96, "num_layers": 2, "layer": layer},
             "memory_encoder": {"out_dim": 32},
         },
-        128,
+        256,
     ).to_dict()
     values["mask_decoder_config"] |= {
         "mlp_dim": 384, "iou_head_hidden_dim": 96, "num_attention_heads": 2

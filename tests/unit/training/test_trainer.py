@@ -163,7 +163,7 @@ def test_precision_is_what_the_stage_says(run_file, tmp_path):
         return seen[-1]
 
     whole_run(run_file, tmp_path, ["steps=1"], objective=objective)
-    assert [one.dtypes for one in seen] == [{torch.bfloat16}, {torch.float32}]
+    assert [one.dtypes for one in seen if one.dtypes] == [{torch.bfloat16}, {torch.float32}]
 
 
 def test_training_lowers_the_loss(run_file, tmp_path):
@@ -199,6 +199,21 @@ def test_a_stage_weighs_the_parts_of_its_loss(run_file, tmp_path):
     assert other["parts"]["sum"] == plain["parts"]["sum"]
     with pytest.raises(ConfigError, match=r'unknown part of the loss "sise": .* mean "size"'):
         whole_run(run_file, tmp_path / "c", ["steps=1", "loss_weights.sise=1"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("loss_weights.sise=1", r'unknown part of the loss "sise": .* mean "size"'),
+        ("train=[{name: legs.*}]", r'fits parameters of the model, got "legs\.\*"'),
+        ("optimizer.muon=[body.1.*]", r'expected patterns that fit matrices that learn, got'),
+    ],
+)
+def test_what_is_wrong_in_the_last_stage_is_told_before_the_first(run_file, tmp_path, wrong, told):
+    with pytest.raises(ConfigError, match=told):
+        whole_run(run_file, tmp_path, [f"stages.speak.{wrong}"])
+    assert not list(tmp_path.rglob("checkpoint-*"))
+    whole_run(run_file, tmp_path)
 
 
 def test_a_run_that_is_killed_while_it_is_finished_is_finished_again(run_file, tmp_path):

@@ -41,6 +41,7 @@ from deixis.training.running.folders import (
     note_data,
     prepare_folder,
 )
+from deixis.training.running.optimizing import freeze, make_optimizer
 from deixis.training.running.processes import is_first, is_one_of_many, start
 from deixis.training.running.stage import (
     JUDGED,
@@ -138,6 +139,7 @@ def train_run(
     with log, untouched_randomness(), no_progress_bars():
         torch.manual_seed(run.seed)
         model, processor = workshop.build(run, folder)
+        check_stages(run, workshop, model, processor)
         job = _Job(run, folder, workshop, model, processor, judge, paint)
         before, previous = 0, None
         for stage in run.stages:
@@ -223,3 +225,17 @@ def check_names(run: TrainRun, workshop: Workshop) -> None:
             for name in names:
                 if name not in known:
                     raise ConfigError(f'unknown task "{name}": {expected_one_of(known, name)}')
+
+
+def check_stages(
+    run: TrainRun, workshop: Workshop, model: PreTrainedModel, processor: Processor
+) -> None:
+    """Check what only the model knows, of all stages before the first begins: a name that is wrong
+    in the last should not be found when the others have learned for hours.
+
+    Raises:
+        ConfigError: an unknown part of a loss, or patterns that fit nothing that learns.
+    """
+    for stage in run.stages:
+        weighted(workshop.objectives[stage.objective](processor), stage)
+        make_optimizer(model, stage.optimizer, freeze(model, stage.train))

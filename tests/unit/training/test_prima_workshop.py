@@ -12,7 +12,7 @@ import torch
 from deixis.config import TrainRun, load_run
 from deixis.errors import ConfigError
 from deixis.evaluation.running.benchmarks import open_benchmark
-from deixis.models.prima import PRESETS, PrimaModel, prima_tiny
+from deixis.models.prima import PRESETS, PrimaModel, asked_frames, prima_tiny
 from deixis.nn.cells import POINTS, cell_cross_entropy, read_cells
 from deixis.processing.prima import PrimaProcessor
 from deixis.processing.words.prima_words import slots_written
@@ -261,6 +261,36 @@ def test_parts_of_images_are_told_what_is_true_of_their_things(folder, tmp_path)
         cells = [block for row in np.split(things, 4) for block in np.split(row, 4, axis=1)]
         wanted = [table[cell.flatten()].mean(0) * 1.0 for cell in cells]
         np.testing.assert_allclose(own.numpy(), np.stack(wanted), atol=1e-5)
+
+
+def test_what_a_question_means_is_found_among_the_rows_of_all_its_images(folder, tmp_path):
+    _, processor = build_model(run_of(folder), tmp_path / "none")
+    objective = PrimaGathering(processor)
+    objective.side = side = 4
+    keys = (WorldKey(split="train", task="multi", seed=0, index=index) for index in range(2, 20))
+    more = next(s for s in map(make_scene, keys) if len(s.renderings) != len(SCENES[0].renderings))
+    batch = objective.collate([*SCENES, more])
+    row, frame = asked_frames(batch.asked)
+    slots, masks = batch.asked.slots, batch.asked.truth.masks
+    wanted = torch.zeros(len(row), side, side)
+    for own, where, mask in zip(slots.row.tolist(), slots.frame.tolist(), masks, strict=True):
+        (here,) = ((row == own) & (frame == where)).nonzero()[:, 0].tolist()
+        count = int((slots.row == own).sum())
+        for y, x in mask.nonzero().tolist():
+            cell = y * side // mask.shape[0], x * side // mask.shape[1]
+            wanted[here][cell] += 1 / (mask.sum() * count)
+    torch.testing.assert_close(batch.meant, wanted.flatten(1))
+
+    alike = torch.randn(len(row), side**2, 40, generator=torch.Generator().manual_seed(0))
+    alike -= (alike @ objective.meaning)[..., None] * objective.meaning  # nothing is meant
+    drawn = slots.row.unique().tolist()
+    blind = [math.log(side**2 * int((row == own).sum())) for own in drawn]
+    unmeant = objective._unmeant(alike, batch)
+    assert float(unmeant) == pytest.approx(sum(blind) / len(blind), rel=1e-4)
+    shown = torch.where((batch.meant > 0)[..., None], 9 * objective.meaning, alike)
+    found = [math.log(int((batch.meant[row == own] > 0).sum())) for own in drawn]
+    assert float(objective._unmeant(shown, batch)) < sum(found) / len(found) + 0.01
+    assert len(set(blind)) > 1, "sets of several sizes"
 
 
 def test_words_find_the_rows_that_show_them():

@@ -1,9 +1,10 @@
 """How a PRIMA of our scenes learns to read, once it sees: rows of words, then answers.
 
 The Q-Former's rows learn to resemble the words of what each part of their image shows, in the
-language decoder's own table (``prima_gathering``). Then what reads learns to answer, and every
-[SEG] to ask what SAM understands (``prima_speaking``); what is asked is drawn as soon as it can be
-understood (``PrimaObjective``).
+language decoder's own table, and which parts the question means: the Q-Former reads it while it
+looks (``prima_gathering``). Then what reads learns to answer, and every [SEG] to ask what SAM
+understands (``prima_speaking``); what is asked is drawn as soon as it can be understood
+(``PrimaObjective``).
 
 Shapes: F frames, H W pixels, h w cells, P points of a cell, X images of all questions, Q rows of
 an image, D language width, W columns, M targets, S states that look for one, n words of a kind.
@@ -64,6 +65,8 @@ class Questions:
         sayings: (M, kinds) 1 + index of what should be true of it among others, 0 for none.
         true: (F, h * w, S) how much of each part of a frame is of things of which each saying is
             true.
+        meant: (X, h * w) how much each part of an image shows of what is to be drawn there; all
+            targets of a question alike, however large.
     """
 
     asked: PrimaBatch
@@ -72,6 +75,7 @@ class Questions:
     heard: Tensor
     sayings: Tensor
     true: Tensor
+    meant: Tensor
 
     def to(self, device: torch.device | str) -> "Questions":
         """Return all of it on a device."""
@@ -87,8 +91,11 @@ class PrimaGathering(PrimaObjective):
         self.labels = LabelRows(processor.config.vision_config.hidden_size)
         self.side = isqrt(processor.config.rows_per_image)  # of the grid whose parts rows show
         both = {f"{way}_{kind}": SHARES[kind] for way in WAYS for kind in KINDS}
-        self.weights: Mapping[str, float] = {**SHARES, **both, "found_sayings": 0.5}
-        self.standing = directions_of_sayings(processor.config.text_config.hidden_size, COUNT)
+        self.weights: Mapping[str, float] = {
+            **SHARES, **both, "found_sayings": 0.5, "meant": 1.0,
+        }  # fmt: skip
+        directions = directions_of_sayings(processor.config.text_config.hidden_size, COUNT + 1)
+        self.standing, self.meaning = directions[:-1], directions[-1]
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
         """Encode the questions, and look up what every pixel shows; all frames have one size.
@@ -111,6 +118,7 @@ class PrimaGathering(PrimaObjective):
                 in_cells(own.renderings[frame].things, true_of(own, frame), self.side)
                 for own in facts for frame in own.frames
             ]),
+            meant=_meant(asked, self.side),
         )
 
     def __call__(self, model: Any, batch: Questions) -> dict[str, Tensor]:
@@ -138,7 +146,19 @@ class PrimaGathering(PrimaObjective):
             parts[f"found_{kind}"] = unfound(rows, words, shares_of(labels, len(words)))
         directions = self.standing.to(rows.device)
         parts["found_sayings"] = unfound(rows, directions, batch.true[frame])
+        parts["meant"] = self._unmeant(rows, batch)
         return parts
+
+    def _unmeant(self, rows: Tensor, batch: Questions) -> Tensor:
+        """Return how far the one direction of what a question means is from finding it among the
+        rows (X, h * w, D) of all its images, in nats; 0 where nothing is to be drawn."""
+        row, frame = asked_frames(batch.asked)  # (X,)
+        image = batch.asked.layout.image[frame]
+        shape = len(batch.asked.tokens), int(image.max()) + 1, rows.shape[1]
+        alike = F.normalize(rows.float(), dim=-1) @ self.meaning.to(rows.device)  # (X, h * w)
+        logits = alike.new_full(shape, -torch.inf).index_put((row, image), 2 * SHARP * alike)
+        logs = logits.flatten(1).log_softmax(1).unflatten(1, shape[1:])[row, image]
+        return -(batch.meant * logs).sum() / batch.meant.sum().clamp(min=1)
 
 
 class PrimaSpeaking(PrimaGathering):
@@ -152,7 +172,7 @@ class PrimaSpeaking(PrimaGathering):
 
     def __init__(self, processor: PrimaProcessor) -> None:
         super().__init__(processor)
-        rows = {name: share for name, share in self.weights.items() if name.startswith(WAYS)}
+        rows = {name: share for name, share in self.weights.items() if name not in SHARES}
         self.directions = Directions(processor.config.prompt_width)
         told = {"numbered": 0.5, "heard": 1.0, "sought": 1.0}
         self.weights = {"text": 1.0, "asks": 5.0, **told, **rows}
@@ -221,6 +241,22 @@ class PrimaSpeaking(PrimaGathering):
         masks = torch.stack(asked.truth.masks)  # (M, H, W)
         cover = F.adaptive_avg_pool2d(masks, side).flatten(1)  # (M, h * w)
         return wanted.scatter(1, columns[here.long().argmax(1), : side**2], cover)
+
+
+def _meant(asked: PrimaBatch, side: int) -> Tensor:
+    """Return (X, side * side): what of each image of each question is to be drawn; the targets of
+    a question have one sum together."""
+    assert asked.truth is not None
+    row, frame = asked_frames(asked)  # (X,)
+    slots = asked.slots
+    meant = torch.zeros(len(row), side**2)
+    if not len(slots.row):
+        return meant
+    cover = F.adaptive_avg_pool2d(torch.stack(asked.truth.masks).float(), side).flatten(1)
+    count = torch.bincount(slots.row, minlength=len(asked.tokens))[slots.row]
+    share = cover / cover.sum(1, keepdim=True).clamp(min=1e-6) / count[:, None]
+    here = (row == slots.row[:, None]) & (frame == slots.frame[:, None])  # (M, X)
+    return meant.index_add(0, here.long().argmax(1), share)
 
 
 def _phrases(samples: Sequence[Any], asked: PrimaBatch) -> Tensor:

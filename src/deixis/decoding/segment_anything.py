@@ -68,6 +68,11 @@ class SegmentAnything(nn.Module):
             score = score.index_copy(0, flat, iou[:, :, 0].flatten().to(score.dtype))
         return logits, score
 
+    def code(self, points: Tensor) -> Tensor:
+        """Return SAM's own code (M, C) of points (M, 2), as (x, y) in shares of its canvas."""
+        coded: Tensor = self.sam.shared_image_embedding(points)
+        return coded
+
     def together(self, frame: Tensor, cells: int) -> Iterator[Tensor]:
         """Yield the targets (G, n) of frames (M,) that have n targets each, as ``draw`` goes
         through them."""

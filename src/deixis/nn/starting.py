@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import SamModel
 
 # What ends a branch that is added to what it reads.
 ENDS = (
@@ -35,6 +36,15 @@ def begin_audibly(encoder: nn.Module) -> None:
 def let_words_be_heard(embeddings: nn.Embedding) -> None:
     """Make new words louder, so that they are not lost in what layers add to them."""
     embeddings.weight *= LOUDER
+
+
+@torch.no_grad()
+def let_neighbours_agree(sam: SamModel) -> None:
+    """Give a new SAM's places the frequencies of the published one, in which what lies together has
+    like codes. transformers draws them half a width times as high: no two cells are alike."""
+    code: Any = sam.shared_image_embedding
+    code.positional_embedding /= code.scale
+    sam.prompt_encoder.shared_embedding.positional_embedding.copy_(code.positional_embedding)
 
 
 @torch.no_grad()

@@ -38,20 +38,20 @@ class Directions:
 
     Args:
         width: C.
+        kinds: of words.
     """
 
-    def __init__(self, width: int) -> None:
-        total = sum(map(len, WORDS.values()))
+    def __init__(self, width: int, kinds: Sequence[str] = KINDS) -> None:
+        counts = [len(scene_words()[kind]) for kind in kinds]
+        total = sum(counts)
         dice = torch.Generator().manual_seed(0)
         rows = nn.init.orthogonal_(torch.empty(total, width), generator=dice)
         rows = rows / rows.square().mean(1, keepdim=True).sqrt() * STRENGTH
         unsaid = torch.zeros(1, width)
-        self.tables = [
-            torch.cat([unsaid, own]) for own in rows.split([len(w) for w in WORDS.values()])
-        ]
+        self.tables = [torch.cat([unsaid, own]) for own in rows.split(counts)]
 
     def __call__(self, said: Tensor) -> Tensor:
-        """Return (M, C) of words (M, 3): the sum of their directions."""
+        """Return (M, C) of words (M, kinds): the sum of their directions."""
         tables = [table.to(said.device) for table in self.tables]
         return torch.stack([table[ids] for table, ids in zip(tables, said.T, strict=True)]).sum(0)
 

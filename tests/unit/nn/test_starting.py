@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
-from transformers import SamVisionConfig
+from transformers import SamConfig, SamModel, SamVisionConfig
 from transformers.models.sam.modeling_sam import SamVisionEncoder
 
-from deixis.nn.starting import begin_audibly
+from deixis.models.configs.prima_config import scenes_sam
+from deixis.nn.starting import begin_audibly, let_neighbours_agree
 
 
 class Block(nn.Module):
@@ -52,3 +54,22 @@ def test_every_branch_of_sam_is_heard():
     after = loudness()
     assert len(after) == 4
     assert all(after[key] > 0.1 > 5 * before[key] for key in after)
+
+
+def test_places_of_a_new_sam_agree_with_their_neighbours_and_with_points():
+    torch.manual_seed(0)
+    sam = SamModel(SamConfig(**scenes_sam()))
+    before = sam.get_image_wide_positional_embeddings()[0]
+    let_neighbours_agree(sam)
+    after = sam.get_image_wide_positional_embeddings()[0]  # (C, h, w)
+
+    def alike(codes, step):
+        return F.cosine_similarity(codes[..., step:], codes[..., :-step], dim=0).mean().item()
+
+    assert abs(alike(before, 1)) < 0.2  # a sixteenth of the canvas away
+    assert alike(after, 1) > 0.6
+    assert abs(alike(after, 4)) < 0.3
+    one, other = (part.positional_embedding for part in (
+        sam.shared_image_embedding, sam.prompt_encoder.shared_embedding
+    ))  # fmt: skip
+    assert torch.equal(one, other)

@@ -12,15 +12,18 @@ import torch
 from deixis.config import TrainRun, load_run
 from deixis.errors import ConfigError
 from deixis.evaluation.running.benchmarks import open_benchmark
+from deixis.models.configs.deixis_config import scene_words
 from deixis.models.prima import PRESETS, PrimaModel, asked_frames, prima_tiny
 from deixis.nn.cells import POINTS, cell_cross_entropy, read_cells
+from deixis.processing.frames.prima_pixels import sam_placement
 from deixis.processing.prima import PrimaProcessor
 from deixis.processing.words.prima_words import slots_written
 from deixis.reasoning.reasoner import load
 from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.directions import fits, said_of, shares_of, unfound, words_of
+from deixis.training.directions import fits, shares_of, unfound, words_of
+from deixis.training.prima.prima_asking import ASKED, NOWHERE, Asking, asked_by, middles
 from deixis.training.prima.prima_bases import PrimaLooking, PrimaScanning, PrimaSketching
 from deixis.training.prima.prima_objective import published_parts
 from deixis.training.prima.prima_reading import PrimaGathering, PrimaSpeaking
@@ -174,16 +177,69 @@ def test_stage_zero_trains_what_each_of_its_objectives_reaches(folder, tmp_path)
         model.zero_grad()
 
 
-def test_things_are_asked_for_where_they_are_by_words_that_mean_them_alone(folder, tmp_path):
+def test_things_and_parts_are_asked_for_by_words_alone_only_where_these_mean_one(folder, tmp_path):
     _, processor = build_model(run_of(folder), tmp_path / "none")
-    batch = PrimaSketching(processor).collate(SCENES)
-    views = [v for s in SCENES for v in zip(s.world.views, s.renderings, strict=True)]
-    assert len(batch.said) > 6
-    for said, frame, mask in zip(batch.said.tolist(), batch.frame, batch.masks, strict=True):
+    scenes = [make_scene(WorldKey(split="train", task="many", seed=0, index=i)) for i in range(12)]
+    batch = PrimaSketching(processor).collate(scenes)
+    views = [v for s in scenes for v in zip(s.world.views, s.renderings, strict=True)]
+    places = middles(batch.masks, [batch.placement] * len(batch.masks))
+    alone = parts = 0
+    asked = zip(batch.said.tolist(), batch.middle, batch.frame, batch.masks, places, strict=True)
+    for (*said, part), middle, frame, mask, place in asked:
         view, rendering = views[frame]
         fitting = [p.thing.id for p in view.placed if fits(tuple(said), words_of(p.thing))]
-        assert len(fitting) == 1
-        assert torch.equal(mask.bool(), torch.from_numpy(rendering.things == fitting[0]))
+        parts += part > 0
+        whole = rendering.parts == part if part else rendering.parts > 0
+        shown = [(rendering.things == one) & whole for one in fitting]
+        assert any(torch.equal(mask.bool(), torch.from_numpy(one)) for one in shown)
+        if float(middle[0]) == NOWHERE:
+            alone += 1
+            assert len(fitting) == 1
+        else:
+            torch.testing.assert_close(middle, place)
+    assert alone > 3
+    assert parts > 3
+    assert len(batch.said) - alone - parts > 3
+
+
+def test_middles_are_centres_of_mass_on_the_canvas():
+    masks = torch.zeros(3, 40, 80)
+    masks[0, 10:14, 20:22] = 1  # around (21, 12) of 80 x 40
+    masks[1, 39, 79] = 1
+    placement = sam_placement((40, 80), 64)  # 32 of 64 rows
+    found = middles(masks, [placement] * 3)
+    wanted = torch.tensor([[21 / 80, 12 / 80], [79.5 / 80, 39.5 / 80], [NOWHERE, NOWHERE]])
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_prompt_says_words_and_where_apart_from_each_other(folder, tmp_path):
+    model, processor = build_model(run_of(folder), tmp_path / "none")
+    asking = Asking(processor.config.prompt_width)
+    nothing, said = torch.zeros(1, 4, dtype=torch.long), torch.tensor([[2, 5, 0, 8]])
+    nowhere, here = torch.full((1, 2), NOWHERE), torch.tensor([[0.3, 0.7]])
+    assert not asking(model, nothing, nowhere).any()
+    words, place = asking(model, said, nowhere), asking(model, nothing, here)
+    torch.testing.assert_close(asking(model, said, here), words + place)
+    cells = model.decoding.sam.get_image_wide_positional_embeddings()[0]  # (C, h, w)
+    row, column = 5, 2
+    centre = torch.tensor([[(column + 0.5) / cells.shape[2], (row + 0.5) / cells.shape[1]]])
+    torch.testing.assert_close(asking(model, nothing, centre)[0], cells[:, row, column])
+
+
+@pytest.mark.parametrize(
+    ("phrase", "words"),
+    [
+        ("wheels of the green car", ("car", "green", "", "wheel")),
+        ("leaves of the plain red flower", ("flower", "red", "plain", "leaf")),
+        ("mug with a blue handle", ("mug", "", "", "")),
+        ("handle of the red mug with a blue base", ("mug", "red", "", "handle")),
+        ("thing", ("", "", "", "")),
+    ],
+)
+def test_a_phrase_asks_for_a_thing_or_for_a_part_of_it(phrase, words):
+    tables = [scene_words()[kind] for kind in ASKED]
+    numbered = zip(asked_by(phrase), tables, strict=True)
+    assert tuple(table[one - 1] if one else "" for one, table in numbered) == words
 
 
 def test_speaking_knows_the_phrase_of_every_slot_and_draws_nothing(folder, tmp_path):
@@ -193,13 +249,15 @@ def test_speaking_knows_the_phrase_of_every_slot_and_draws_nothing(folder, tmp_p
     slots = batch.asked.slots
     samples = [s for scene in SCENES for s in scene.samples if not s.question.prompts]
     phrases = [
-        (row, said_of(target.phrase))
+        (row, asked_by(target.phrase))
         for row, sample in enumerate(samples)
         for target, _ in slots_written(sample.answer)
     ]
-    assert [(int(r), tuple(p)) for r, p in zip(slots.row, batch.phrases.tolist(), strict=True)] == (
-        phrases
-    )
+    said = zip(slots.row.tolist(), map(tuple, batch.said.tolist()), strict=True)
+    assert list(said) == phrases
+    for middle, mask in zip(batch.middle.tolist(), batch.asked.truth.masks, strict=True):
+        y, x = (mask.nonzero().float().mean(0) + 0.5) / torch.tensor(mask.shape)
+        assert middle == pytest.approx([float(x), float(y)], abs=1e-5)
     torch.manual_seed(0)
     parts = objective(model, batch)
     assert parts.keys() == objective.weights.keys()
@@ -282,7 +340,7 @@ def test_what_a_question_means_is_found_among_the_rows_of_all_its_images(folder,
     torch.testing.assert_close(batch.meant, wanted.flatten(1))
 
     alike = torch.randn(len(row), side**2, 40, generator=torch.Generator().manual_seed(0))
-    alike -= (alike @ objective.meaning)[..., None] * objective.meaning  # nothing is meant
+    alike -= (alike @ objective.meaning.T) * objective.meaning  # nothing is meant
     drawn = slots.row.unique().tolist()
     blind = [math.log(side**2 * int((row == own).sum())) for own in drawn]
     unmeant = objective._unmeant(alike, batch)

@@ -28,21 +28,21 @@ from deixis.structures.images import Frame
 from deixis.structures.placement import Placement
 from deixis.training.attending import Attending
 from deixis.training.directions import (
-    KINDS,
     LABELS,
     NOTHING,
-    Directions,
     LabelRows,
-    Said,
     short_words,
     unfound,
     words_of,
 )
 from deixis.training.objective import DenseObjective, pixel_labels
+from deixis.training.prima.prima_asking import ASKED, NOWHERE, Asking, middles
 from deixis.training.standing import directions_of_sayings, in_cells, sayings_of
 
 THINGS = 3  # of a frame that SAM is asked for
-LEAST = 30  # pixels of a thing that is asked for
+LEAST = 30  # pixels of what is asked for
+PLACED = 0.7  # share of the things whose place is told though words alone would do
+APART = 0.5  # share of the things of which a part is asked for too
 SHARES = {kind: DenseObjective.weights[kind] for kind in LABELS}
 
 
@@ -127,7 +127,9 @@ class Sketches:
     Attributes:
         canvas: (F, 3, S, S); placement: how every frame lies there.
         words: kind -> (F, H, W) 1 + index of the word, 0 for none.
-        said: (K, 3) words of things by kind; frame: (K,) where they are drawn.
+        said: (K, 4) words of things and of parts, by kind; middle: (K, 2) where they lie; see
+            ``Asking``.
+        frame: (K,) where they are drawn.
         masks: (K, H, W) float.
     """
 
@@ -135,6 +137,7 @@ class Sketches:
     placement: Placement
     words: Mapping[str, Tensor]
     said: Tensor
+    middle: Tensor
     frame: Tensor
     masks: Tensor
 
@@ -150,7 +153,7 @@ class PrimaSketching:
 
     def __init__(self, processor: PrimaProcessor) -> None:
         self.side = processor.config.sam_config.vision_config.image_size
-        self.directions = Directions(processor.config.prompt_width)
+        self.asking = Asking(processor.config.prompt_width)
         drawing = {"bce": 2.0, "dice": 1.0, "sought": 0.5} if self.draws else {}
         self.weights: Mapping[str, float] = {**SHARES, **drawing}
 
@@ -161,20 +164,25 @@ class PrimaSketching:
         words = shown(scenes)
         random = Random(f"{scenes[0].samples[0].id}/bases")
         called = [
-            (said, frame, torch.from_numpy(mask))
+            (frame, *one)
             for frame, (view, rendering) in enumerate(views_of(scenes))
-            for said, mask in (_called(view, rendering, random) if self.draws else ())
+            for one in (_called(view, rendering, random) if self.draws else ())
         ]
-        masks = [mask for _, _, mask in called]
+        size = words["category"].shape[1:]
+        masks = torch.zeros(len(called), *size)
+        for own, (*_, mask) in zip(masks, called, strict=True):
+            own[:] = torch.from_numpy(mask)
+        placement = placed[0][1]
+        told = torch.tensor([placed for *_, placed, _ in called], dtype=torch.bool)
+        middle = middles(masks, [placement] * len(masks))
         return Sketches(
             canvas=torch.stack([pixels for pixels, _ in placed]),
-            placement=placed[0][1],
+            placement=placement,
             words=words,
-            said=torch.tensor([said for said, _, _ in called]).reshape(-1, len(KINDS)),
-            frame=torch.tensor([frame for _, frame, _ in called], dtype=torch.long),
-            masks=torch.stack(masks).float()
-            if masks
-            else torch.zeros(0, *words["category"].shape[1:]),
+            said=torch.tensor([said for _, said, *_ in called]).reshape(-1, len(ASKED)),
+            middle=torch.where(told[:, None], middle, NOWHERE),
+            frame=torch.tensor([frame for frame, *_ in called], dtype=torch.long),
+            masks=masks,
         )
 
     def __call__(self, model: Any, batch: Sketches) -> dict[str, Tensor]:
@@ -193,7 +201,7 @@ class PrimaSketching:
         look from them."""
         if not len(batch.said):
             return {name: features.sum() * 0 for name in ("bce", "dice", "sought")}
-        prompts = self.directions(batch.said).to(features)
+        prompts = self.asking(model, batch.said, batch.middle).to(features)
         with Attending(model.decoding.sam.mask_decoder.transformer) as looks:
             logits, _ = model.decoding.draw(prompts, batch.frame, features)
         whole = sam_masks(logits, batch.placement)  # (K, H, W)
@@ -247,17 +255,22 @@ def unknown(
     }
 
 
-def _called(view: Any, rendering: Any, random: Random) -> list[tuple[Said, np.ndarray]]:
-    """Return some things of a picture that words mean alone, each with its mask (H, W)."""
+def _called(
+    view: Any, rendering: Any, random: Random
+) -> Iterator[tuple[tuple[int, ...], bool, np.ndarray]]:
+    """Yield some things of a picture, and of some of them a part: the words that ask for each,
+    whether its place is told too, and its mask (H, W). Without a place, words mean it alone."""
     words = {placed.thing.id: words_of(placed.thing) for placed in view.placed}
     ids, counts = np.unique(rendering.things, return_counts=True)
     clear = [int(i) for i, n in zip(ids, counts, strict=True) if i and n >= LEAST]
-    called = list[tuple[Said, np.ndarray]]()
-    for one in random.sample(clear, len(clear)):
+    for one in random.sample(clear, min(THINGS, len(clear))):
         others = [own for other, own in words.items() if other != one]
-        said = short_words(words[one], others, random)
-        if said != NOTHING:
-            called.append((said, rendering.things == one))
-        if len(called) == THINGS:
-            break
-    return called
+        alone = short_words(words[one], others, random)
+        mine = rendering.things == one
+        placed = alone == NOTHING or random.random() < PLACED
+        yield (*(alone if alone != NOTHING else words[one]), 0), placed, mine
+        names, counts = np.unique(rendering.parts[mine], return_counts=True)
+        parts = [int(i) for i, n in zip(names, counts, strict=True) if n >= LEAST]
+        if parts and len(parts) > 1 and random.random() < APART:
+            part = random.choice(parts)
+            yield (*words[one], part), True, mine & (rendering.parts == part)

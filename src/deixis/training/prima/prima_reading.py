@@ -34,16 +34,15 @@ from deixis.training.directions import (
     KINDS,
     SHARP,
     WORDS,
-    Directions,
     LabelRows,
     Said,
     WordRows,
     likeness,
-    said_of,
     shares_of,
     unfound,
     unheard,
 )
+from deixis.training.prima.prima_asking import ASKED, Asking, asked_by, middles
 from deixis.training.prima.prima_bases import SHARES, shown, unknown
 from deixis.training.prima.prima_objective import PrimaObjective, readable, text_loss
 from deixis.training.prima.prima_standing import ALL, COUNT, asked_of, true_of
@@ -60,7 +59,8 @@ class Questions:
     Attributes:
         asked: the questions with their true answers.
         words: kind -> (F, H, W) 1 + index of the word, 0 for none.
-        phrases: (M, 3) words of the phrase of each [SEG], 0 where none is known.
+        said: (M, 4) words of the phrase of each [SEG]; middle: (M, 2) where it lies; see
+            ``Asking``.
         heard: (M, 3) those that its question says of it.
         sayings: (M, kinds) 1 + index of what should be true of it among others, 0 for none.
         true: (F, h * w, S) how much of each part of a frame is of things of which each saying is
@@ -71,7 +71,8 @@ class Questions:
 
     asked: PrimaBatch
     words: Mapping[str, Tensor]
-    phrases: Tensor
+    said: Tensor
+    middle: Tensor
     heard: Tensor
     sayings: Tensor
     true: Tensor
@@ -92,10 +93,12 @@ class PrimaGathering(PrimaObjective):
         self.side = isqrt(processor.config.rows_per_image)  # of the grid whose parts rows show
         both = {f"{way}_{kind}": SHARES[kind] for way in WAYS for kind in KINDS}
         self.weights: Mapping[str, float] = {
-            **SHARES, **both, "found_sayings": 0.5, "meant": 1.0,
+            **SHARES, **both, "found_sayings": 0.5, "meant": 1.0, "placed": 0.5,
         }  # fmt: skip
-        directions = directions_of_sayings(processor.config.text_config.hidden_size, COUNT + 1)
-        self.standing, self.meaning = directions[:-1], directions[-1]
+        width, places = processor.config.text_config.hidden_size, self.side**2
+        self.standing, self.meaning, self.places = directions_of_sayings(
+            width, COUNT + 1 + places
+        ).split([COUNT, 1, places])
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
         """Encode the questions, and look up what every pixel shows; all frames have one size.
@@ -107,13 +110,14 @@ class PrimaGathering(PrimaObjective):
         read = [scene for scene in scenes if readable(scene)]
         samples = [sample for scene in read for sample in readable(scene)]
         facts = [Facts(scene.world, scene.renderings) for scene in read]
-        said = _descriptions(read, facts, asked)
+        told = _descriptions(read, facts, asked)
         return Questions(
             asked=asked,
             words=shown(read),
-            phrases=_phrases(samples, asked),
-            heard=_rows([_words_of(which) for _, which in said], len(KINDS)),
-            sayings=_rows([asked_of(*one) for one in said], len(ALL)),
+            said=_said(samples, asked),
+            middle=_middles(asked),
+            heard=_rows([_words_of(which) for _, which in told], len(KINDS)),
+            sayings=_rows([asked_of(*one) for one in told], len(ALL)),
             true=torch.stack([
                 in_cells(own.renderings[frame].things, true_of(own, frame), self.side)
                 for own in facts for frame in own.frames
@@ -147,6 +151,9 @@ class PrimaGathering(PrimaObjective):
         directions = self.standing.to(rows.device)
         parts["found_sayings"] = unfound(rows, directions, batch.true[frame])
         parts["meant"] = self._unmeant(rows, batch)
+        own = SHARP * F.normalize(rows.float(), dim=2) @ self.places.to(rows.device).T
+        each = torch.arange(rows.shape[1], device=rows.device).expand(rows.shape[:2])
+        parts["placed"] = F.cross_entropy(own.flatten(0, 1), each.flatten())
         return parts
 
     def _unmeant(self, rows: Tensor, batch: Questions) -> Tensor:
@@ -155,7 +162,7 @@ class PrimaGathering(PrimaObjective):
         row, frame = asked_frames(batch.asked)  # (X,)
         image = batch.asked.layout.image[frame]
         shape = len(batch.asked.tokens), int(image.max()) + 1, rows.shape[1]
-        alike = F.normalize(rows.float(), dim=-1) @ self.meaning.to(rows.device)  # (X, h * w)
+        alike = F.normalize(rows.float(), dim=-1) @ self.meaning[0].to(rows.device)  # (X, h * w)
         logits = alike.new_full(shape, -torch.inf).index_put((row, image), 2 * SHARP * alike)
         logs = logits.flatten(1).log_softmax(1).unflatten(1, shape[1:])[row, image]
         return -(batch.meant * logs).sum() / batch.meant.sum().clamp(min=1)
@@ -164,7 +171,8 @@ class PrimaGathering(PrimaObjective):
 class PrimaSpeaking(PrimaGathering):
     """Teaches reading and writing around bases that see and draw already; nothing is drawn.
 
-    Beside words, the state of every [SEG] learns what SAM was taught to understand: "asks". What
+    Beside words, the state of every [SEG] learns what SAM was taught to understand, words and a
+    place: "asks". What
     pre-training brings is told: "numbered", two layers before the last the rows of an image know
     its number; "heard", there what names or draws a target knows its words that the question says;
     and "sought", the last two layers look where the target lies (``training/seeking.py``).
@@ -173,7 +181,7 @@ class PrimaSpeaking(PrimaGathering):
     def __init__(self, processor: PrimaProcessor) -> None:
         super().__init__(processor)
         rows = {name: share for name, share in self.weights.items() if name not in SHARES}
-        self.directions = Directions(processor.config.prompt_width)
+        self.asking = Asking(processor.config.prompt_width)
         told = {"numbered": 0.5, "heard": 1.0, "sought": 1.0}
         self.weights = {"text": 1.0, "asks": 5.0, **told, **rows}
         encode = processor.words.vocabulary.encode
@@ -188,9 +196,10 @@ class PrimaSpeaking(PrimaGathering):
         early, before, last = model.read_layers(seen, [-3, -2, -1])
         hidden = last.padded()
         prompts = model.prompts(model.slots(hidden, seen, asked.slots))  # (M, C)
-        wanted = self.directions(batch.phrases).to(prompts)
-        known = batch.phrases.any(1)
-        off = (prompts.float() - wanted.float()).square().mean(1)
+        with torch.no_grad():
+            wanted = self.asking(model, batch.said, batch.middle).float()
+        known = batch.said.any(1)
+        off = (prompts.float() - wanted).square().mean(1)
         row, frame = asked_frames(asked)  # (X,)
         columns = self._columns(seen, asked)
         here = row[:, None], columns  # (X, Q)
@@ -259,15 +268,24 @@ def _meant(asked: PrimaBatch, side: int) -> Tensor:
     return meant.index_add(0, here.long().argmax(1), share)
 
 
-def _phrases(samples: Sequence[Any], asked: PrimaBatch) -> Tensor:
-    """Return (M, 3) the words of the phrase of each [SEG] that a row holds."""
+def _said(samples: Sequence[Any], asked: PrimaBatch) -> Tensor:
+    """Return (M, 4) the words of the phrase of each [SEG] that a row holds."""
     held = torch.bincount(asked.slots.row, minlength=len(samples)).tolist()
     said = [
-        said_of(target.phrase)
+        asked_by(target.phrase)
         for sample, count in zip(samples, held, strict=True)
         for target, _ in (slots_written(sample.answer) if sample.answer else [])[:count]
     ]
-    return _rows(said, len(KINDS))
+    return _rows(said, len(ASKED))
+
+
+def _middles(asked: PrimaBatch) -> Tensor:
+    """Return (M, 2) where each target lies on its frame."""
+    assert asked.truth is not None
+    if not asked.truth.masks:
+        return torch.zeros(0, 2)
+    placements = [asked.placements[frame] for frame in asked.slots.frame.tolist()]
+    return middles(torch.stack(asked.truth.masks).float(), placements)
 
 
 def _descriptions(

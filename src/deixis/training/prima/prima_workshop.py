@@ -17,7 +17,12 @@ from transformers import PreTrainedModel
 from deixis.config import TrainRun
 from deixis.models.prima import PRESETS, PrimaConfig, PrimaModel
 from deixis.nn.nearby import look_nearby
-from deixis.nn.starting import begin_audibly, let_words_be_heard
+from deixis.nn.starting import (
+    begin_audibly,
+    let_neighbours_agree,
+    let_words_be_heard,
+    look_where_asked,
+)
 from deixis.processing.prima import PrimaProcessor
 from deixis.training.prima.prima_bases import PrimaLooking, PrimaScanning, PrimaSketching, Teaching
 from deixis.training.prima.prima_objective import PrimaObjective, prepare_published_stage
@@ -64,6 +69,8 @@ def build_model(run: TrainRun, folder: Path) -> tuple[PrimaModel, PrimaProcessor
         begin_audibly(model.vision.eva)
         begin_audibly(model.decoding.sam.vision_encoder)
         begin_audibly(model.decoding.sam.mask_decoder)
+        let_neighbours_agree(model.decoding.sam)
+        look_where_asked(model.decoding.sam.mask_decoder.transformer)
         if model.qformer is not None:
             begin_audibly(model.qformer)
         let_words_be_heard(model.language.get_input_embeddings())

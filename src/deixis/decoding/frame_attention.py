@@ -72,9 +72,14 @@ def turn(rows: Tensor, table: Tensor) -> Tensor:
         return torch.view_as_real(turned).flatten(-2).to(rows.dtype)
 
 
+def axial_rates(width: int, theta: float) -> Tensor:
+    """Return (width / 4,) radians by which a head of some width turns from a cell to the next."""
+    return 1 / theta ** (torch.arange(0, width, 4, dtype=torch.float32) / width)
+
+
 def axial_angles(size: tuple[int, int], width: int, theta: float, device: torch.device) -> Tensor:
     """Return (h * w, width / 2): half of the angles tell the column, half the row."""
-    rates = 1 / theta ** (torch.arange(0, width, 4, device=device, dtype=torch.float32) / width)
+    rates = axial_rates(width, theta).to(device)
     place = torch.arange(size[0] * size[1], device=device)
     column, row = place % size[1], place // size[1]
     return torch.cat([column[:, None] * rates, row[:, None] * rates], 1)

@@ -21,6 +21,7 @@ NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -
 HIGHEST, LOWEST = pi / 2, pi / 16  # frequencies, radians from a patch to the next
 LOUDNESS = 1.4  # of places beside what a patch shows
 FOCUS = 4.0  # how sharply a head looks at its neighbour
+MEMORY = 4.0  # how sharply a cell looks at the memory of its place
 NOISE = 0.02
 
 
@@ -117,3 +118,22 @@ def _turn(offset: tuple[int, int], rates: Tensor) -> Tensor:
         cos, sin = (step * rates).cos().diag(), (step * rates).sin().diag()
         blocks.append(torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)]))
     return torch.block_diag(*blocks)
+
+
+@torch.no_grad()
+def look_where_it_was(layers: Iterable[Any], rates: Tensor) -> None:
+    """Let every cell of SAM 2's new memory attention look at the memory of its own place.
+
+    Biases that are one agree most where places turn both alike.
+
+    Args:
+        layers: have ``cross_attn_image``, whose queries and keys are turned by columns and rows.
+        rates: (F,) of the turns, radians from a cell to the next; a head has 4 * F dimensions.
+    """
+    for layer in layers:
+        attention: Any = layer.cross_attn_image
+        loud = (MEMORY * (4 * len(rates)) ** 0.5 * rates).sqrt().repeat(2)
+        bias = torch.stack([loud, torch.zeros_like(loud)], 1).flatten()  # pairs of channels
+        for part in (attention.q_proj, attention.k_proj):
+            nn.init.normal_(part.weight, std=NOISE)
+            part.bias.copy_(bias.repeat(attention.num_heads))

@@ -16,7 +16,13 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
     apply_rotary_pos_emb_vision,
 )
 
-from deixis.nn.nearby import NEIGHBOURS, look_nearby, look_nearby_turning
+from deixis.decoding.frame_attention import MemoryAttention, axial_angles, axial_rates, turn
+from deixis.nn.nearby import (
+    NEIGHBOURS,
+    look_nearby,
+    look_nearby_turning,
+    look_where_it_was,
+)
 
 SIDE = 8
 
@@ -103,3 +109,26 @@ def test_where_places_turn_queries_and_keys_their_biases_are_enough(heads):
             dy, dx = NEIGHBOURS[(head + depth * heads) % len(NEIGHBOURS)]
             wanted = ((rows + dy) * SIDE + columns + dx)[1:-1, 1:-1]
             assert torch.equal(looks[head, 1:-1, 1:-1].argmax(-1), wanted)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_new_memory_is_looked_at_where_it_was(heads):
+    torch.manual_seed(0)
+    width, theta = 48, 1e4
+    memory = MemoryAttention(
+        heads * width, 20, 64, num_layers=2, num_heads=heads, dropout=0.0, theta=theta
+    )
+    look_where_it_was(memory.layers, axial_rates(memory.head_width, memory.theta))
+    size = (9, 14)
+    table = axial_angles(size, width, theta, torch.device("cpu"))
+    shown, kept = torch.randn(size[0] * size[1], heads * width), torch.randn(size[0] * size[1], 20)
+    for layer in memory.layers:
+        part = layer.cross_attn_image
+        query, key = (
+            turn(project(rows).unflatten(1, (heads, width)).transpose(0, 1), table)
+            for project, rows in ((part.q_proj, shown), (part.k_proj, kept))
+        )
+        looks = (query @ key.mT * width**-0.5).softmax(-1)  # (heads, P, P)
+        assert torch.equal(looks.argmax(-1), torch.arange(len(shown)).expand(heads, -1))
+        beside = looks.diagonal(1, 1, 2)[:, :5] / looks.diagonal(0, 1, 2)[:, :5]
+        assert (beside < 0.2).all()  # of what is one column further

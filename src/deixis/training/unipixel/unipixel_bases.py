@@ -25,7 +25,7 @@ from deixis.nn.candidates import candidate_losses
 from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.nn.precision import exactly
 from deixis.processing.batch import moved
-from deixis.processing.frames.unipixel_frames import sam_frames, sam_masks, sample_in_buckets
+from deixis.processing.frames.unipixel_frames import sam_frames, sam_masks
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.prompting.regions import pool_touched
 from deixis.scenes.questions import Scene
@@ -51,14 +51,17 @@ from deixis.training.unipixel.unipixel_lessons import point_at
 from deixis.training.unipixel.unipixel_meanings import Asks, Meanings
 from deixis.training.unipixel.unipixel_recipe import EVERYTHING
 
-FRAMES, OBJECTS = 4, 4  # of a clip that SAM learns to follow, and of its things
+OBJECTS = 4  # of a clip that SAM is asked for
+STRIDES = (1, 1, 2)  # from one frame to the next, where they follow each other
 LEAST = 30  # pixels of a thing that is asked for
-WAYS = {"prompt": 0.4, "words": 0.4, "both": 0.2}  # how SAM is asked for a thing
+WAYS = {"prompt": 0.35, "words": 0.25, "both": 0.4}  # how SAM is asked for a thing
 ABSENT = 0.5  # share of the scenes in which it is asked for one that is not there
 FINE = 2  # pixels of SAM's canvas along a side of those in which masks are compared
 MASKS = 0.2  # weight of a frame's masks, whose published weights sum up to more than 100
 DICE = 3.0  # of their dice once more: with its published share alone, masks stay small and vague
 SOUGHT = 0.5  # of how far SAM's tokens look from what they should draw
+RECALLED = 4.0  # of whether cells that look back know what they show; most show nothing of it
+RARE = -2.0  # where that begins
 
 
 class Teaching(nn.Module):
@@ -89,16 +92,16 @@ class Teaching(nn.Module):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bases:
-    """Frames of several clips, what their pixels show, and what SAM is asked for in some of them.
+    """Frames of several clips, what their pixels show, and what SAM is asked for in them.
 
     Attributes:
         patches: of all views; grids: for each clip its patches (t, h, w).
-        lengths: frames of each clip, those that SAM looks at first.
+        lengths: frames of each clip.
         words: kind -> (F, H, W) 1 + index of the word, 0 for none.
         touched: for each clip (t, O, h, w) bool, the cells of things that its first frame shows.
         named: for each clip (O, 3) their words by kind.
-        canvas: (F, 3, S, S) as SAM reads them; only of the clips that it looks at.
-        asks: of the objects of these; objects: how many each of them has.
+        canvas: (F, 3, S, S) as SAM reads them.
+        asks: of the objects; objects: how many each clip has.
         masks: for each of them (T, O, S / 2, S / 2) bool.
     """
 
@@ -121,15 +124,18 @@ class Bases:
 class BasesObjective:
     """Teaches both encoders the words of every cell, and SAM to draw and to follow."""
 
-    share = 2  # of so many clips SAM looks at one: Qwen's encoder learns its words more slowly
     reads = True  # whether Qwen's encoder looks
     scans = True  # whether SAM looks
     draws = True  # whether SAM is asked for anything
+    frames = 3  # of a clip, one after another
 
     def __init__(self, processor: UniPixelProcessor) -> None:
         self.processor = processor
         self.side = int(processor.config.sam_config.image_size)
-        self.meanings = Meanings(processor.config.sam_width)
+        width = int(processor.config.sam_width)
+        self.meanings = Meanings(width)
+        dice = torch.Generator().manual_seed(1)
+        self.recalled = F.normalize(torch.randn(width, generator=dice), dim=0)
         self.rows = WordRows(processor.vocabulary.encode)
         shares = {kind: DenseObjective.weights[kind] for kind in LABELS}
         self.weights: Mapping[str, float] = {
@@ -141,6 +147,7 @@ class BasesObjective:
             "masks": MASKS,
             "dice": DICE,
             "sought": SOUGHT,
+            "recalled": RECALLED,
         }
 
     # -- what is shown ---------------------------------------------------------------------------
@@ -148,7 +155,7 @@ class BasesObjective:
     def collate(self, scenes: Sequence[Scene]) -> Bases:
         """Turn renderings into pixels and labels; all frames have one size."""
         clips = [self._clip(scene) for scene in scenes]
-        drawn = clips[: -(-len(clips) // self.share)] if self.scans else []
+        drawn = clips if self.scans else []
         read = [clip["view"] for clip in clips if self.reads]
         rows = [row for clip in clips for row in clip["labels"]]
         seen = [sam_frames(row["pixels"][None], self.side) for c in drawn for row in c["labels"]]
@@ -179,7 +186,7 @@ class BasesObjective:
         random = Random(f"{scene.samples[0].id}/bases")
         moments = [random.randrange(len(images))]
         if images.is_clip(0):
-            moments = sample_in_buckets(len(images), FRAMES, random)
+            moments = self._moments(len(images), random)
         things = [scene.renderings[one].things for one in moments]
         said = {  # thing -> its words
             placed.thing.id: words_of(placed.thing)
@@ -209,6 +216,13 @@ class BasesObjective:
                 }
                 clip["touched"] = self.processor.regions(regions, images, view)
         return clip
+
+    def _moments(self, total: int, random: Random) -> list[int]:
+        """Return frames of a clip of some length."""
+        stride = min(random.choice(STRIDES), max(1, (total - 1) // max(1, self.frames - 1)))
+        count = min(self.frames, total)
+        first = random.randrange(total - stride * (count - 1))
+        return list(range(first, first + stride * count, stride))
 
     def _asked(
         self,
@@ -240,8 +254,7 @@ class BasesObjective:
         if self.scans:
             with exactly(batch.canvas.device):  # small: a short type costs more than it saves
                 seen = model.tracker.sam.look(batch.canvas)
-                looked = {kind: ids[: len(batch.canvas)] for kind, ids in batch.words.items()}
-                maps = [("sam", one, looked) for one in model.teaching.of_cells(seen)]
+                maps = [("sam", one, batch.words) for one in model.teaching.of_cells(seen)]
                 parts |= self._unknown(maps)
                 if self.draws:
                     parts |= self._masks(model, batch, seen)
@@ -301,10 +314,11 @@ class BasesObjective:
         }
 
     def _masks(self, model: Any, batch: Bases, seen: FrameFeatures) -> dict[str, Tensor]:
-        """Return the mean loss of a frame, of what is asked for and followed, its dice, and how far
-        SAM looks from it; clips of one length are drawn together."""
+        """Return the mean loss of a frame, of what is asked for and followed, its dice, how far SAM
+        looks from it, and what cells that look back do not know of it; clips of one length are
+        drawn together."""
         hidden = self.meanings.tokens(model, batch.asks).split(batch.objects)
-        losses, dice, sought = ([seen.coarse.sum() * 0] for _ in range(3))
+        losses, dice, sought, recalled = ([seen.coarse.sum() * 0] for _ in range(4))
         for length, clips in _of_one_length(batch):
             first = [sum(batch.lengths[:clip]) for clip in clips]
             rows = torch.cat(
@@ -315,47 +329,62 @@ class BasesObjective:
             asked = torch.cat([hidden[clip] for clip in clips])
             with Attending(model.tracker.sam.mask_decoder.transformer) as looks:
                 drawings = list(model.follow(asked, frames, length))
-            missed = looks.missed(list(truth), (seen.coarse.shape[2], seen.coarse.shape[3]))
-            sought.append(missed * length * len(clips))
+            cells = (seen.coarse.shape[2], seen.coarse.shape[3])
+            sought.append(looks.missed(list(truth), cells) * length * len(clips))
+            for drawn, true in zip(drawings[1:], truth[1:], strict=True):
+                recalled.append(self._unknown_back(drawn.features, true) * len(clips))
             for drawn, true in zip(drawings, truth, strict=True):
                 loss = candidate_losses(
                     drawn.candidates, drawn.candidate_scores, drawn.presence_logits, true
                 )
                 losses.append(loss.total * len(clips))
                 dice.append(loss.dice * len(clips))
-        parts = {"masks": losses, "dice": dice, "sought": sought}
+        parts = {"masks": losses, "dice": dice, "sought": sought, "recalled": recalled}
         return {name: torch.stack(p).sum() / len(batch.canvas) for name, p in parts.items()}
+
+    def _unknown_back(self, features: Tensor, true: Tensor) -> Tensor:
+        """Return what cells (O, C, h, w) that have looked back do not know of where their object is
+        (O, H, W): they say it in one fixed random direction."""
+        logits = torch.einsum("ochw,c->ohw", features.float(), self.recalled.to(features.device))
+        cover = F.adaptive_avg_pool2d(true.float(), (logits.shape[1], logits.shape[2]))
+        return F.binary_cross_entropy_with_logits(logits + RARE, cover)
 
 
 class Looking(BasesObjective):
-    """Teaches Qwen's encoder alone the words of every patch: many pictures in short time."""
+    """Teaches Qwen's encoder alone the words of every patch: many pictures in short time; of a clip
+    two frames, which make one view."""
 
-    share, scans, draws = 1, False, False
+    scans = draws = False
+    frames = 2
 
 
 class Scanning(BasesObjective):
     """Teaches SAM's encoder alone the words of every cell: many pictures in short time."""
 
-    share, reads, draws = 1, False, False
+    reads = draws = False
 
 
 class Sketching(BasesObjective):
-    """Teaches SAM alone the words of its cells, and to draw."""
+    """Teaches SAM alone the words of its cells, to draw, and to follow what it has drawn over the
+    next frames of clips."""
 
-    share, reads = 1, False
+    reads = False
 
 
 def _asked(
     mask: Mask, thing: int, said: Mapping[int, Said], random: Random
 ) -> tuple[Point | Box | None, Said]:
-    """Ask for a thing with a prompt, with its words where they mean it alone, or with both."""
+    """Ask for a thing with a prompt, with its words where they mean it alone, or with its middle
+    and its words, as a decoder asks that has found it."""
     others = [words for one, words in said.items() if one != thing]
     words = short_words(said[thing], others, random)
-    way = random.choices(list(WAYS), list(WAYS.values()))[0] if any(words) else "prompt"
-    if way == "words":
+    way = random.choices(list(WAYS), list(WAYS.values()))[0]
+    if way == "words" and words != NOTHING:
         return None, words
-    prompt = point_at(mask, 0, 1, EVERYTHING, random)
-    return prompt, words if way == "both" and isinstance(prompt, Point) else NOTHING
+    if way == "both":
+        y, x = (float(each.mean()) + 0.5 for each in np.nonzero(mask.pixels))
+        return Point(image=0, x=x, y=y), said[thing] if words == NOTHING else words
+    return point_at(mask, 0, 1, EVERYTHING, random), NOTHING
 
 
 def _absent(there: set[Said], random: Random) -> Said:

@@ -45,6 +45,7 @@ class Lesson:
 
     Attributes:
         asked: each target.
+        refs: (O,) number of the first <ref> that points at each target, -1 for none.
         cover: (O, P) how much of each merged cell of the frames that are read is of each target.
     """
 
@@ -58,6 +59,7 @@ class Lesson:
     touched: Tensor | None
     masks: Tensor
     asked: tuple[Wanted, ...] = ()
+    refs: tuple[int, ...] = ()
     cover: Tensor
 
 
@@ -123,6 +125,8 @@ def written(plan: Plan, processor: UniPixelProcessor, most: int) -> Lesson:
     frames = [images[index] for index in drawn]
     targets = [target for turn in kept for target in turn.targets]
     prompts = [prompt for turn in kept for prompt in turn.prompts]
+    asked = tuple(one for turn in kept for one in turn.asked)
+    number = {id(prompt): place for place, prompt in enumerate(prompts)}
     return Lesson(
         ids=ids,
         labels=labels,
@@ -133,7 +137,8 @@ def written(plan: Plan, processor: UniPixelProcessor, most: int) -> Lesson:
         prompts=processor.prompts(prompts, images, view),
         touched=touched,
         masks=true_masks(targets, drawn, frames[0].size, side),
-        asked=tuple(one for turn in kept for one in turn.asked),
+        asked=asked,
+        refs=tuple(number.get(id(one.prompt), -1) for one in asked),
         cover=_cover(targets, view, frames[0].size),
     )
 

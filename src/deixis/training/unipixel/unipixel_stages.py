@@ -1,7 +1,7 @@
 """What UniPixel's stages on our scenes minimise: lessons, after bases that others bring along.
 
 The published system begins with a trained Qwen2.5-VL and a trained SAM 2.1. A named stage 0 stands
-in for both: ``BasesObjective`` for what sees and draws, ``Speaking`` for what reads and writes.
+in for both: ``unipixel_bases.py`` for what sees and draws, ``Speaking`` for what reads and writes.
 
 Shapes: B rows, N tokens, L of them learned, M targets, K hidden tokens, C width of SAM, D language
 width, V vocabulary.
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from deixis.errors import DataError
 from deixis.language.packed import unpacked
@@ -22,9 +22,19 @@ from deixis.processing.batch import moved
 from deixis.processing.batches.unipixel_batch import UniPixelBatch
 from deixis.processing.unipixel import UniPixelProcessor
 from deixis.processing.words.unipixel_text import IGNORED
-from deixis.training.directions import KINDS, NOTHING, WORDS, WordRows, said_in, said_of, unheard
+from deixis.structures.prompts import Point
+from deixis.training.directions import (
+    KINDS,
+    NOTHING,
+    SHARP,
+    WORDS,
+    WordRows,
+    said_in,
+    said_of,
+    unheard,
+)
 from deixis.training.seeking import lookers, seeking_loss
-from deixis.training.unipixel.unipixel_bases import BasesObjective, Looking, Scanning, Sketching
+from deixis.training.unipixel.unipixel_bases import Looking, Scanning, Sketching
 from deixis.training.unipixel.unipixel_lessons import Teacher
 from deixis.training.unipixel.unipixel_meanings import Asks, Meanings
 from deixis.training.unipixel.unipixel_objective import unipixel_losses
@@ -123,6 +133,7 @@ BEGINNING = Lessons(  # many questions about few frames; nothing is drawn
     ways={"draw": 4, "tell": 4, "find": 2, "name": 0.5},
     onward=1.0, drawn=1, objects=10, turns=6, frames=4,
 )  # fmt: skip
+SIDE = 16  # cells along a side of a frame that states can be told of
 TELLING = ("yes", "no", "left", "right", "up", "down", *map(str, range(7)))
 
 
@@ -134,7 +145,7 @@ class Beginning:
         lessons: as for every stage.
         asks: what each target asks of SAM.
         heard: (M, 3) the words of each target that its question says.
-        wanted: (M, N) how much each column of its row shows of a target that words ask for.
+        wanted: (M, N) how much each column of its row shows of a target, or points at it.
     """
 
     lessons: UniPixelBatch
@@ -151,10 +162,12 @@ class Speaking(UniPixelObjective):
     """Teaches reading and writing from nothing, around bases that see and draw already; nothing
     is drawn.
 
-    Beside words the hidden tokens of every <seg> learn what SAM was taught to understand: "asks".
-    What pre-training brings is told: "heard", two layers before the last, what names or draws a
-    target knows the words that its question says of it; and "sought", the last two layers look
-    where the target lies (``training/seeking.py``). Words that tell things apart weigh "telling"
+    Beside words the hidden tokens of every <seg> learn what SAM was taught to understand, the
+    prompt that points at a target or its middle, and its words: "asks".
+    What pre-training brings is told: "placed", two layers before the last picture tokens know their
+    row and column; "heard", there what names or draws a target knows the words that its question
+    says of it; and "sought", the last two layers look where the target lies, or at what points at
+    it (``training/seeking.py``). Words that tell things apart weigh "telling"
     times as much.
     """
 
@@ -162,12 +175,15 @@ class Speaking(UniPixelObjective):
 
     def __init__(self, processor: UniPixelProcessor) -> None:
         super().__init__(processor)
-        told = {"heard": 1.0, "sought": 1.0}
+        told = {"heard": 1.0, "sought": 1.0, "placed": 0.5}
         self.weights = {"text": 1.0, "asks": 5.0, "telling": 3.0, **told}
         self.meanings = Meanings(processor.config.sam_width)
         known = [*(word for words in WORDS.values() for word in words), *TELLING]
         encode = processor.vocabulary.encode
         self.named = WordRows(encode)
+        dice = torch.Generator().manual_seed(1)
+        places = torch.empty(2 * SIDE, processor.config.text_config.hidden_size)
+        self.places = nn.init.orthogonal_(places, generator=dice)  # rows, then columns of cells
         self.telling = torch.zeros(processor.config.text_config.vocab_size, dtype=torch.bool)
         self.telling[[token for word in known for token in encode(f" {word}")]] = True
 
@@ -181,7 +197,11 @@ class Speaking(UniPixelObjective):
         batch = collate(lessons, self.processor)
         asked = [(one, lesson.size) for lesson in lessons for one in lesson.asked]
         said = [NOTHING if one.prompt else said_of(one.phrase) for one, _ in asked]
-        prompts = [one.prompt for one, _ in asked]
+        prompts = [
+            one.prompt or middle
+            for lesson in lessons
+            for one, middle in zip(lesson.asked, _middles(lesson), strict=True)
+        ]
         side = int(self.processor.config.sam_config.image_size)
         heard = [said_in(one.question, own) for (one, _), own in zip(asked, said, strict=True)]
         return Beginning(
@@ -194,13 +214,18 @@ class Speaking(UniPixelObjective):
         )
 
     def _wanted(self, lessons: Sequence[Lesson], tokens: Tensor) -> Tensor:
-        """Return (M, N) how much each column shows of targets; nothing of what is pointed at."""
-        shown = tokens == self.processor.config.video_token_id
+        """Return (M, N) how much each column shows of targets: of what words ask for the picture,
+        of what is pointed at the <ref> that does."""
+        config = self.processor.config
         rows = []
-        for columns, lesson in zip(shown, lessons, strict=True):
-            for one, cover in zip(lesson.asked, lesson.cover, strict=True):
-                row = torch.zeros(tokens.shape[1])
-                row[columns] = cover * (one.prompt is None)
+        for ids, lesson in zip(tokens, lessons, strict=True):
+            shown, refs = ((ids == one) for one in (config.video_token_id, config.ref_token_id))
+            for ref, cover in zip(lesson.refs, lesson.cover, strict=False):
+                row = torch.zeros(len(ids))
+                if ref < 0:
+                    row[shown] = cover
+                else:
+                    row[refs.nonzero()[ref]] = 1.0
                 rows.append(row)
         return torch.stack(rows) if rows else torch.zeros(0, tokens.shape[1])
 
@@ -226,8 +251,22 @@ class Speaking(UniPixelObjective):
             "asks": (off * asks.known).sum() / asks.known.sum().clamp(min=1),
             "heard": unheard(early[looking[:2]], table, batch.heard[looking[2]]),
             "sought": seeking_loss(model.language, layers, batch.wanted, looking),
+            "placed": self._unplaced(early, lessons),
         }
         return {name: part * self.weights[name] for name, part in parts.items()}
+
+    def _unplaced(self, states: Tensor, lessons: UniPixelBatch) -> Tensor:
+        """Return how far states (B, N, D) of picture tokens are from the row and the column of
+        their cell, in nats."""
+        shown = lessons.tokens == self.processor.config.video_token_id
+        merged = int(self.processor.config.vision_config.spatial_merge_size)
+        cells = (lessons.grids[:, 1:] // merged).to(states.device)  # (B, 2)
+        number = (shown.cumsum(1) - 1) % cells.prod(1, keepdim=True)
+        across = cells[:, 1:].expand(number.shape)[shown]
+        place = number[shown]
+        own = F.normalize(states[shown].float(), dim=1) @ self.places.to(states.device).T
+        rows, columns = (SHARP * own).split(SIDE, 1)
+        return F.cross_entropy(rows, place // across) + F.cross_entropy(columns, place % across)
 
     def _text(self, model: Any, hidden: Tensor, lessons: UniPixelBatch) -> Tensor:
         """Return the cross-entropy of what is learned from states (B, N, D); words that tell things
@@ -242,11 +281,22 @@ class Speaking(UniPixelObjective):
         return (losses * weight).sum() / weight.sum()
 
 
+def _middles(lesson: Lesson) -> list[Point | None]:
+    """Return the centre of each target in the first frame that is drawn, in pixels of the frame;
+    None where that does not show it."""
+    height, width = lesson.size
+    found: list[Point | None] = []
+    for mask in lesson.masks[0]:
+        rows, columns = torch.nonzero(mask, as_tuple=True)
+        y, x = (float(each.float().mean() + 0.5) / len(mask) for each in (rows, columns))
+        found.append(Point(image=0, x=x * width, y=y * height) if len(rows) else None)
+    return found
+
+
 OBJECTIVES: dict[str, Any] = {
     "looking": Looking,
     "scanning": Scanning,
     "sketching": Sketching,
-    "bases": BasesObjective,
     "speaking": Speaking,
     "unipixel": UniPixelObjective,
     "pointing": Pointing,

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from deixis.config import TrainRun
+from deixis.decoding.frame_attention import axial_rates
 from deixis.models.configs.unipixel_config import UniPixelConfig
 from deixis.models.unipixel import PRESETS, UniPixelModel
-from deixis.nn.nearby import look_nearby_turning
+from deixis.nn.nearby import look_nearby_turning, look_where_it_was
 from deixis.nn.starting import begin_audibly, look_where_asked
 from deixis.processing.words.unipixel_text import localize, prefilled, region_prefix
 from deixis.training.directions import WORDS
@@ -61,6 +62,10 @@ def build_model(run: TrainRun, folder: Path) -> tuple[UniPixelModel, Processor]:
         begin_audibly(model.vision.blocks)
         begin_audibly(model.tracker.sam.vision.backbone)
         begin_audibly(model.tracker.sam.mask_decoder)
+        begin_audibly(model.tracker.memory_encoder)
+        begin_audibly(model.tracker.memory_attention)
+        memory = model.tracker.memory_attention
+        look_where_it_was(memory.layers, axial_rates(memory.head_width, memory.theta))
         look_where_asked(model.tracker.sam.mask_decoder.transformer)
         look_nearby_turning(model.vision.blocks, model.vision.rotary_pos_emb.inv_freq)
         seek_words(model.language, processor.vocabulary.encode)

@@ -18,11 +18,9 @@ from deixis.training.unipixel.unipixel_bases import (
     Scanning,
     Sketching,
     Teaching,
-    _absent,
-    _asked,
 )
 from deixis.training.unipixel.unipixel_lessons import Teacher
-from deixis.training.unipixel.unipixel_meanings import Asks, Meanings
+from deixis.training.unipixel.unipixel_meanings import Asks, Meanings, ask_for, words_of_none
 from deixis.training.unipixel.unipixel_recipe import Lessons
 
 POINT = Point(image=0, x=10.0, y=20.0)
@@ -140,11 +138,11 @@ def test_words_ask_for_one_thing_alone_and_absent_words_for_none():
     assert things.shape == mask.size
     seen = {}
     for seed in range(60):
-        prompt, words = _asked(mask, 1, said, Random(seed))
+        prompt, words = ask_for(mask, 1, said, Random(seed))
         seen[prompt is None, any(words)] = words
         if any(words):
             assert words == said[1]  # its pattern tells it from the other red mug
-        absent = _absent(set(said.values()), Random(seed))
+        absent = words_of_none(set(said.values()), Random(seed))
         assert not any(fits(absent, own) for own in said.values())
         assert absent[2] == 0
     assert set(seen) >= {(False, False), (True, True), (False, True)}

@@ -35,26 +35,19 @@ from deixis.training.attending import Attending
 from deixis.training.directions import (
     KINDS,
     LABELS,
-    NOTHING,
-    WORDS,
     Said,
     WordRows,
-    fits,
     likeness,
     shares_of,
-    short_words,
     unfound,
     words_of,
 )
 from deixis.training.objective import DenseObjective, pixel_labels
-from deixis.training.unipixel.unipixel_lessons import point_at
-from deixis.training.unipixel.unipixel_meanings import Asks, Meanings
-from deixis.training.unipixel.unipixel_recipe import EVERYTHING
+from deixis.training.unipixel.unipixel_meanings import Asks, Meanings, ask_for, words_of_none
 
 OBJECTS = 4  # of a clip that SAM is asked for
 STRIDES = (1, 1, 2)  # from one frame to the next, where they follow each other
 LEAST = 30  # pixels of a thing that is asked for
-WAYS = {"prompt": 0.35, "words": 0.25, "both": 0.4}  # how SAM is asked for a thing
 ABSENT = 0.5  # share of the scenes in which it is asked for one that is not there
 FINE = 2  # pixels of SAM's canvas along a side of those in which masks are compared
 MASKS = 0.2  # weight of a frame's masks, whose published weights sum up to more than 100
@@ -235,10 +228,10 @@ class BasesObjective:
         there; return with it (T, O, S / 2, S / 2) bool, where they are."""
         chosen = random.sample(clear, min(OBJECTS, len(clear)))
         shown = {one: np.stack([ids == one for ids in things]) for one in chosen}
-        asked = [_asked(Mask(shown[one][0]), one, said, random) for one in chosen]
+        asked = [ask_for(Mask(shown[one][0]), one, said, random) for one in chosen]
         truth = [torch.from_numpy(shown[one]) for one in chosen]
         if said and random.random() < ABSENT:
-            asked.append((None, _absent(set(said.values()), random)))
+            asked.append((None, words_of_none(set(said.values()), random)))
             truth.append(torch.zeros(len(things), *things[0].shape, dtype=torch.bool))
         side = self.side // FINE
         if not truth:
@@ -369,33 +362,6 @@ class Sketching(BasesObjective):
     next frames of clips."""
 
     reads = False
-
-
-def _asked(
-    mask: Mask, thing: int, said: Mapping[int, Said], random: Random
-) -> tuple[Point | Box | None, Said]:
-    """Ask for a thing with a prompt, with its words where they mean it alone, or with its middle
-    and its words, as a decoder asks that has found it."""
-    others = [words for one, words in said.items() if one != thing]
-    words = short_words(said[thing], others, random)
-    way = random.choices(list(WAYS), list(WAYS.values()))[0]
-    if way == "words" and words != NOTHING:
-        return None, words
-    if way == "both":
-        y, x = (float(each.mean()) + 0.5 for each in np.nonzero(mask.pixels))
-        return Point(image=0, x=x, y=y), said[thing] if words == NOTHING else words
-    return point_at(mask, 0, 1, EVERYTHING, random), NOTHING
-
-
-def _absent(there: set[Said], random: Random) -> Said:
-    """Return words that are true of nothing that is there, near to what is if it can be."""
-    while True:
-        near = list(random.choice(sorted(there)))
-        place = random.randrange(2)
-        near[place] = 1 + random.randrange(len(WORDS[KINDS[place]]))
-        some: Said = (near[0], near[1], 0)
-        if not any(fits(some, own) for own in there):
-            return some
 
 
 def _times(eye: str) -> int:

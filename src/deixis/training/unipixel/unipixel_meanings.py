@@ -7,17 +7,32 @@ our scenes a fixed random direction. So no model has a weight that only training
 Shapes: M targets, K hidden tokens, C width of SAM.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from deixis.processing.batch import moved
 from deixis.processing.unipixel import canvas_corners
+from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point
-from deixis.training.directions import KINDS, Directions, Said
+from deixis.training.directions import (
+    KINDS,
+    NOTHING,
+    WORDS,
+    Directions,
+    Said,
+    fits,
+    short_words,
+)
+from deixis.training.unipixel.unipixel_lessons import point_at
+from deixis.training.unipixel.unipixel_recipe import EVERYTHING
+
+WAYS = {"prompt": 0.35, "words": 0.25, "both": 0.4}  # how SAM is asked for a thing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,3 +102,30 @@ class Meanings:
         what = torch.where(said, self.directions(asks.said).to(where), where[:, 1])
         tokens = torch.cat([where[:, :1], what[:, None], nothing[:, 2:]], 1)
         return tokens if most > 1 else tokens.sum(1, keepdim=True)
+
+
+def ask_for(
+    mask: Mask, thing: int, said: Mapping[int, Said], random: Random
+) -> tuple[Point | Box | None, Said]:
+    """Ask for a thing with a prompt, with its words where they mean it alone, or with its middle
+    and its words, as a decoder asks that has found it."""
+    others = [words for one, words in said.items() if one != thing]
+    words = short_words(said[thing], others, random)
+    way = random.choices(list(WAYS), list(WAYS.values()))[0]
+    if way == "words" and words != NOTHING:
+        return None, words
+    if way == "both":
+        y, x = (float(each.mean()) + 0.5 for each in np.nonzero(mask.pixels))
+        return Point(image=0, x=x, y=y), said[thing] if words == NOTHING else words
+    return point_at(mask, 0, 1, EVERYTHING, random), NOTHING
+
+
+def words_of_none(there: set[Said], random: Random) -> Said:
+    """Return words that are true of nothing that is there, near to what is if it can be."""
+    while True:
+        near = list(random.choice(sorted(there)))
+        place = random.randrange(2)
+        near[place] = 1 + random.randrange(len(WORDS[KINDS[place]]))
+        some: Said = (near[0], near[1], 0)
+        if not any(fits(some, own) for own in there):
+            return some

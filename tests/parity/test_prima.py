@@ -214,8 +214,9 @@ def test_images_in_another_order_give_their_rows_in_that_order(relation):
     torch.testing.assert_close(there, back)
 
 
-def test_with_image_positions_the_order_counts():
-    model, processor = make(relation_position=True)
+@pytest.mark.parametrize("change", [{"relation_position": True}, {"number_queries": True}])
+def test_with_image_positions_the_order_counts(change):
+    model, processor = make(**change)
     batch, order = encoded(processor, samples()[:1]), [2, 0, 1]
     turned = replace(batch, pixels=batch.pixels[order])
     there, back = rows_of_images(model, turned), rows_of_images(model, batch)[order]

@@ -29,7 +29,9 @@ from deixis.models.configs.prima_config import (
 from deixis.models.parts.prima_vision import PrimaVision
 from deixis.processing.batch import Layout, Output
 from deixis.processing.batches.prima_batch import PrimaBatch, SegSlots
-from deixis.relation.square import SharedQueries
+from deixis.relation.square import SharedQueries, image_codes
+
+QUIET = 0.05  # how loud the number of an image is beside new queries of 0.02
 
 PRESETS = {
     "prima_7b": prima_7b,
@@ -171,6 +173,9 @@ class PrimaModel(PreTrainedModel):
         assert self.qformer is not None, "patches are handed on unasked"
         row, frame = asked_frames(batch)  # (X,)
         given = queries[batch.set_of_row[row]]  # (X, Q, E)
+        if self.config.number_queries:
+            codes = image_codes(int(batch.layout.num_images.max()), given)  # (S, E)
+            given = given + QUIET * codes[batch.layout.image[frame], None]
         text, said = batch.text[row], batch.text_held[row]
         own = torch.ones(given.shape[:2], dtype=torch.bool, device=text.device)
         out = self.qformer(

@@ -134,7 +134,7 @@ class RelationalQueries(nn.Module):
         """Return (B, Q, D) of features (B, S, P, C) and the images that exist (B, S)."""
         num_images, num_patches = features.shape[1:3]
         if self.positioned:
-            code = _image_code(num_images, features)  # (S, C)
+            code = image_codes(num_images, features)  # (S, C)
             features = features + code[:, None]
         seen = mask[:, :, None].expand(-1, -1, num_patches).flatten(1)  # (B, S * P)
         queries = self.queries.expand(len(features), -1, -1)
@@ -263,7 +263,7 @@ def _without_padding(features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return features.masked_fill(~mask[..., None, None], 0), mask
 
 
-def _image_code(count: int, like: Tensor) -> Tensor:
+def image_codes(count: int, like: Tensor) -> Tensor:
     """Return (count, C): sines and cosines of the image's number in its set, for any number."""
     width = like.shape[-1]
     place = torch.arange(count, device=like.device, dtype=torch.float32)[:, None]

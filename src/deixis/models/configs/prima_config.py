@@ -62,6 +62,8 @@ class PrimaConfig(PreTrainedConfig):
         relation_layers, relation_heads, relation_norm, relation_ffn, relation_residual,
             relation_position: the inside of the relational attention, see ``relation/square.py``.
         relation_silent: whether a new R' begins at zero, so that training starts at InstructBLIP.
+        number_queries: whether the queries that look into an image know its number in the set, so
+            that they understand "in image 2".
         keep_text_rows: whether the Q-Former's text rows go to the language decoder too.
         fuse_heads: heads of the v1 block's attention of EVA to DINOv2.
         image_name: whether "(IMAGE1)" stands "after" its [SEG], as published, or "before" it.
@@ -106,6 +108,7 @@ class PrimaConfig(PreTrainedConfig):
         relation_residual: bool = False,
         relation_position: bool = False,
         relation_silent: bool = True,
+        number_queries: bool = False,
         keep_text_rows: bool = False,
         fuse_heads: int = 16,
         image_name: str = "after",
@@ -144,7 +147,8 @@ class PrimaConfig(PreTrainedConfig):
         self.relation_layers, self.relation_heads = relation_layers, relation_heads
         self.relation_norm, self.relation_ffn = relation_norm, relation_ffn
         self.relation_residual, self.relation_position = relation_residual, relation_position
-        self.relation_silent, self.keep_text_rows = relation_silent, keep_text_rows
+        self.relation_silent, self.number_queries = relation_silent, number_queries
+        self.keep_text_rows = keep_text_rows
         self.fuse_heads, self.image_name = fuse_heads, image_name
         self.train_queries, self.train_mask_decoder = train_queries, train_mask_decoder
         self.most_images, self.most_question = most_images, most_question
@@ -357,6 +361,7 @@ def prima_scenes() -> PrimaConfig:
         },
         sam_config=scenes_sam(),
         num_queries=25,
+        number_queries=True,
         relation_heads=4,
         fuse_heads=4,
         most_question=64,

@@ -84,7 +84,8 @@ class Questions:
 
 
 class PrimaGathering(PrimaObjective):
-    """Teaches the rows that are read of an image the words of their part of it, and EVA on."""
+    """Teaches the rows that are read of an image the words of their part of it, its place, and
+    whether the question means it; and EVA on."""
 
     def __init__(self, processor: PrimaProcessor) -> None:
         super().__init__(processor)
@@ -150,11 +151,13 @@ class PrimaGathering(PrimaObjective):
             parts[f"found_{kind}"] = unfound(rows, words, shares_of(labels, len(words)))
         directions = self.standing.to(rows.device)
         parts["found_sayings"] = unfound(rows, directions, batch.true[frame])
-        parts["meant"] = self._unmeant(rows, batch)
-        own = SHARP * F.normalize(rows.float(), dim=2) @ self.places.to(rows.device).T
+        return parts | {"meant": self._unmeant(rows, batch), "placed": self._unplaced(rows)}
+
+    def _unplaced(self, rows: Tensor) -> Tensor:
+        """Return how far rows (X, h * w, D) are from the one direction of their place, in nats."""
+        logits = SHARP * F.normalize(rows.float(), dim=2) @ self.places.to(rows.device).T
         each = torch.arange(rows.shape[1], device=rows.device).expand(rows.shape[:2])
-        parts["placed"] = F.cross_entropy(own.flatten(0, 1), each.flatten())
-        return parts
+        return F.cross_entropy(logits.mT, each)
 
     def _unmeant(self, rows: Tensor, batch: Questions) -> Tensor:
         """Return how far the one direction of what a question means is from finding it among the
@@ -172,10 +175,10 @@ class PrimaSpeaking(PrimaGathering):
     """Teaches reading and writing around bases that see and draw already; nothing is drawn.
 
     Beside words, the state of every [SEG] learns what SAM was taught to understand, words and a
-    place: "asks". What
-    pre-training brings is told: "numbered", two layers before the last the rows of an image know
-    its number; "heard", there what names or draws a target knows its words that the question says;
-    and "sought", the last two layers look where the target lies (``training/seeking.py``).
+    place: "asks". What pre-training brings is told: "numbered", two layers before the last the rows
+    of an image know its number; "heard", there what names or draws a target knows its words that
+    the question says; and "sought", the last two layers look where the target lies
+    (``training/seeking.py``).
     """
 
     def __init__(self, processor: PrimaProcessor) -> None:

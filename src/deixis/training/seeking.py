@@ -58,6 +58,23 @@ def seek_words(language: Any, encode: Callable[[str], Sequence[int]]) -> None:
         seek_alike(language, depth, [(few, few)] * HEADS)
 
 
+@torch.no_grad()
+def pass_on_what_is_found(language: Any) -> None:
+    """Let the told heads of the last two layers of a new decoder begin by adding what they look at
+    to the state that looks, as it is: each some of its dimensions, together all that they can."""
+    width = language.config.hidden_size
+    directions, taken = nn.init.orthogonal_(torch.empty(width, width)), 0
+    for depth in (-2, -1):
+        attention = language.layers[depth].self_attn
+        size = attention.head_dim
+        for head in range(HEADS):
+            own = slice(head * size, (head + 1) * size)
+            rows = directions[torch.arange(taken, taken + size) % width]
+            attention.v_proj.weight[own] = rows
+            attention.o_proj.weight[:, own] = rows.T
+            taken += size
+
+
 def seeking_loss(
     language: Any, states: Sequence[Packed], wanted: Tensor,
     looking: tuple[Tensor, Tensor, Tensor],

@@ -130,7 +130,7 @@ class Whole(PublishedObjective):
 
 
 BEGINNING = Lessons(  # many questions about few frames; nothing is drawn
-    ways={"draw": 4, "tell": 4, "find": 2, "name": 0.5},
+    ways={"draw": 4, "tell": 4, "find": 4, "name": 0.5},
     onward=1.0, drawn=1, objects=10, turns=6, frames=4,
 )  # fmt: skip
 SIDE = 16  # cells along a side of a frame that states can be told of

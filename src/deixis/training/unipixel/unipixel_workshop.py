@@ -20,7 +20,7 @@ from deixis.training.recipes import scene_of, scene_texts
 from deixis.training.running.adapters import merged_tensors
 from deixis.training.running.beginning import begin, from_nothing
 from deixis.training.running.feeding import Processor, Workshop
-from deixis.training.seeking import seek_words
+from deixis.training.seeking import pass_on_what_is_found, seek_words
 from deixis.training.unipixel.unipixel_bases import Teaching
 from deixis.training.unipixel.unipixel_lessons import FINDING, NAMING
 from deixis.training.unipixel.unipixel_recipe import add_published_adapters, take_over_whole
@@ -69,6 +69,7 @@ def build_model(run: TrainRun, folder: Path) -> tuple[UniPixelModel, Processor]:
         look_where_asked(model.tracker.sam.mask_decoder.transformer)
         look_nearby_turning(model.vision.blocks, model.vision.rotary_pos_emb.inv_freq)
         seek_words(model.language, processor.vocabulary.encode)
+        pass_on_what_is_found(model.language)
     add_published_adapters(model)
     config: Any = model.config
     model.teaching = Teaching(config)

@@ -404,16 +404,9 @@ def tiny_sam() -> dict[str, Any]:
     """Return the values of a Segment Anything of 64 pixels and some 60 thousand weights."""
     return {
         "vision_config": {
-            "hidden_size": 28,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 64,
-            "patch_size": 8,
-            "window_size": 5,
-            "global_attn_indexes": [1],
-            "output_channels": 32,
-            "num_pos_feats": 16,
-            "initializer_range": 0.02,
+            "hidden_size": 28, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 64,
+            "patch_size": 8, "window_size": 5, "global_attn_indexes": [1], "output_channels": 32,
+            "num_pos_feats": 16, "initializer_range": 0.02,
         },
         "prompt_encoder_config": {
             "hidden_size": 32, "image_size": 64, "patch_size": 8, "mask_input_channels": 8,

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from threading import Thread
 from time import monotonic, sleep
 
 import numpy as np
@@ -15,7 +17,7 @@ from toy import RUN, ToyObjective, curve, toy_workshop
 from deixis.config import load_run
 from deixis.errors import ConfigError
 from deixis.training.running.checkpoints import latest_whole
-from deixis.training.running.processes import our_share
+from deixis.training.running.processes import our_share, start
 from deixis.training.running.trainer import train
 
 SETTINGS = ["model_overrides.drop=0", "batch=3", "precision=fp32", "judge_every=null"]
@@ -123,6 +125,18 @@ def is_alive(process):
         return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def leave_something_running(folder):
+    Path(folder, os.environ["RANK"]).write_text("done")
+    Thread(target=sleep, args=(600,)).start()
+
+
+def test_what_still_runs_in_a_process_does_not_keep_its_work_from_counting(tmp_path):
+    begin = monotonic()
+    start(2, leave_something_running, str(tmp_path))
+    assert monotonic() - begin < 200
+    assert [(tmp_path / name).read_text() for name in "01"] == ["done", "done"]
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):

@@ -1,6 +1,7 @@
-"""Labels of pixels, asked at the cells of a grid: what dense teaching compares with.
+"""Labels of pixels, asked at the cells of a grid, and where masks lie: what dense teaching compares
+with.
 
-Shapes: F frames, H W pixels, h w cells, N cells, C classes.
+Shapes: F frames, H W pixels, h w cells, N cells, C classes, M masks.
 """
 
 import torch
@@ -60,3 +61,14 @@ def cell_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     loss = -scores.gather(1, labels.clamp(min=0))
     weight = known * torch.where((labels > 0).any(1, keepdim=True), 1.0, 0.25)
     return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
+def middles(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the centres of mass (M, 2) of masks (M, H, W) as (x, y) in shares of their sides, and
+    which masks (M,) show anything."""
+    total = masks.sum((1, 2))
+    found = []
+    for length, axis in zip(masks.shape[:0:-1], (1, 2), strict=True):  # along x, along y
+        steps = (torch.arange(length, device=masks.device) + 0.5) / length
+        found.append((masks.sum(axis) * steps).sum(1) / total.clamp(min=1e-6))
+    return torch.stack(found, 1), total > 0

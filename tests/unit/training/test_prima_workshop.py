@@ -23,7 +23,7 @@ from deixis.scenes.knowing.facts import Facts
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
 from deixis.training.directions import fits, shares_of, unfound, words_of
-from deixis.training.prima.prima_asking import ASKED, NOWHERE, Asking, asked_by, middles
+from deixis.training.prima.prima_asking import ASKED, NOWHERE, Asking, asked_by, middles_on_canvas
 from deixis.training.prima.prima_bases import PrimaLooking, PrimaScanning, PrimaSketching
 from deixis.training.prima.prima_objective import published_parts
 from deixis.training.prima.prima_reading import PrimaGathering, PrimaSpeaking
@@ -182,7 +182,7 @@ def test_things_and_parts_are_asked_for_by_words_alone_only_where_these_mean_one
     scenes = [make_scene(WorldKey(split="train", task="many", seed=0, index=i)) for i in range(12)]
     batch = PrimaSketching(processor).collate(scenes)
     views = [v for s in scenes for v in zip(s.world.views, s.renderings, strict=True)]
-    places = middles(batch.masks, [batch.placement] * len(batch.masks))
+    places = middles_on_canvas(batch.masks, [batch.placement] * len(batch.masks))
     alone = parts = 0
     asked = zip(batch.said.tolist(), batch.middle, batch.frame, batch.masks, places, strict=True)
     for (*said, part), middle, frame, mask, place in asked:
@@ -207,7 +207,7 @@ def test_middles_are_centres_of_mass_on_the_canvas():
     masks[0, 10:14, 20:22] = 1  # around (21, 12) of 80 x 40
     masks[1, 39, 79] = 1
     placement = sam_placement((40, 80), 64)  # 32 of 64 rows
-    found = middles(masks, [placement] * 3)
+    found = middles_on_canvas(masks, [placement] * 3)
     wanted = torch.tensor([[21 / 80, 12 / 80], [79.5 / 80, 39.5 / 80], [NOWHERE, NOWHERE]])
     torch.testing.assert_close(found, wanted)
 

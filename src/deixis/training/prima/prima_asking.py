@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from deixis.models.configs.deixis_config import scene_words
+from deixis.nn.cells import middles
 from deixis.scenes.asking.wording import plural_part
 from deixis.structures.placement import Placement
 from deixis.training.directions import KINDS, Directions, said_of
@@ -40,7 +41,8 @@ class Asking:
 
     def __call__(self, model: Any, said: Tensor, middle: Tensor) -> Tensor:
         """Return prompts (M, C) of words (M, 4), 0 where none is said, and of middles (M, 2) as
-        ``middles`` gives them, ``NOWHERE`` where none is told; SAM's code is taken as it is."""
+        ``middles_on_canvas`` gives them, ``NOWHERE`` where none is told. SAM's code is taken as it
+        is."""
         told = (middle >= 0).all(1, keepdim=True)
         places: Tensor = model.decoding.code(middle.clamp(min=0))
         return self.directions(said).to(places) + places * told
@@ -58,16 +60,12 @@ def asked_by(phrase: str) -> tuple[int, ...]:
     return *said_of(owner), next(named, 0)
 
 
-def middles(masks: Tensor, placements: Sequence[Placement]) -> Tensor:
-    """Return the centres of mass (M, 2) of masks (M, H, W) as (x, y) in shares of SAM's canvas, on
-    which each frame is placed; ``NOWHERE`` of what is empty."""
-    total = masks.sum((1, 2))
-    found = []
-    for length, axis in zip(masks.shape[:0:-1], (1, 2), strict=True):  # along x, along y
-        steps = (torch.arange(length, device=masks.device) + 0.5) / length
-        found.append((masks.sum(axis) * steps).sum(1) / total.clamp(min=1e-6))
+def middles_on_canvas(masks: Tensor, placements: Sequence[Placement]) -> Tensor:
+    """Return the middles (M, 2) of masks (M, H, W) as (x, y) in shares of SAM's canvas, on which
+    each frame is placed; ``NOWHERE`` of what is empty."""
+    shares, there = middles(masks)
     extents = [
         [one.resized[1] / one.canvas[1], one.resized[0] / one.canvas[0]] for one in placements
     ]
-    shares = torch.stack(found, 1) * torch.tensor(extents, device=masks.device).reshape(-1, 2)
-    return torch.where(total[:, None] > 0, shares, NOWHERE)
+    shares = shares * torch.tensor(extents, device=masks.device).reshape(-1, 2)
+    return torch.where(there[:, None], shares, NOWHERE)

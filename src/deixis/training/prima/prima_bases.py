@@ -36,7 +36,7 @@ from deixis.training.directions import (
     words_of,
 )
 from deixis.training.objective import DenseObjective, pixel_labels
-from deixis.training.prima.prima_asking import ASKED, NOWHERE, Asking, middles
+from deixis.training.prima.prima_asking import ASKED, NOWHERE, Asking, middles_on_canvas
 from deixis.training.standing import directions_of_sayings, in_cells, sayings_of
 
 THINGS = 3  # of a frame that SAM is asked for
@@ -174,7 +174,7 @@ class PrimaSketching:
             own[:] = torch.from_numpy(mask)
         placement = placed[0][1]
         told = torch.tensor([placed for *_, placed, _ in called], dtype=torch.bool)
-        middle = middles(masks, [placement] * len(masks))
+        middle = middles_on_canvas(masks, [placement] * len(masks))
         return Sketches(
             canvas=torch.stack([pixels for pixels, _ in placed]),
             placement=placement,

@@ -42,7 +42,7 @@ from deixis.training.directions import (
     unfound,
     unheard,
 )
-from deixis.training.prima.prima_asking import ASKED, Asking, asked_by, middles
+from deixis.training.prima.prima_asking import ASKED, Asking, asked_by, middles_on_canvas
 from deixis.training.prima.prima_bases import SHARES, shown, unknown
 from deixis.training.prima.prima_objective import PrimaObjective, readable, text_loss
 from deixis.training.prima.prima_standing import ALL, COUNT, asked_of, true_of
@@ -288,7 +288,7 @@ def _middles(asked: PrimaBatch) -> Tensor:
     if not asked.truth.masks:
         return torch.zeros(0, 2)
     placements = [asked.placements[frame] for frame in asked.slots.frame.tolist()]
-    return middles(torch.stack(asked.truth.masks).float(), placements)
+    return middles_on_canvas(torch.stack(asked.truth.masks).float(), placements)
 
 
 def _descriptions(

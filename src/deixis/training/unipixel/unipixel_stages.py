@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from deixis.errors import DataError
 from deixis.language.packed import unpacked
+from deixis.nn.cells import middles
 from deixis.processing.batch import moved
 from deixis.processing.batches.unipixel_batch import UniPixelBatch
 from deixis.processing.unipixel import UniPixelProcessor
@@ -220,7 +221,7 @@ class Speaking(UniPixelObjective):
         rows = []
         for ids, lesson in zip(tokens, lessons, strict=True):
             shown, refs = ((ids == one) for one in (config.video_token_id, config.ref_token_id))
-            for ref, cover in zip(lesson.refs, lesson.cover, strict=False):
+            for ref, cover in zip(lesson.refs, lesson.cover, strict=True):
                 row = torch.zeros(len(ids))
                 if ref < 0:
                     row[shown] = cover
@@ -285,12 +286,11 @@ def _middles(lesson: Lesson) -> list[Point | None]:
     """Return the centre of each target in the first frame that is drawn, in pixels of the frame;
     None where that does not show it."""
     height, width = lesson.size
-    found: list[Point | None] = []
-    for mask in lesson.masks[0]:
-        rows, columns = torch.nonzero(mask, as_tuple=True)
-        y, x = (float(each.float().mean() + 0.5) / len(mask) for each in (rows, columns))
-        found.append(Point(image=0, x=x * width, y=y * height) if len(rows) else None)
-    return found
+    shares, there = middles(lesson.masks[0].float())
+    return [
+        Point(image=0, x=x * width, y=y * height) if shown else None
+        for (x, y), shown in zip(shares.tolist(), there.tolist(), strict=True)
+    ]
 
 
 OBJECTIVES: dict[str, Any] = {

@@ -92,9 +92,13 @@ class WordRows:
         }
 
 
-def likeness(tokens: Tensor, words: Tensor) -> Tensor:
-    """Return logits (..., 1 + n) of words (n, D), the first of none, of tokens (..., D)."""
-    return F.pad(SHARP * tokens.float() @ words.T, (1, 0))
+def likeness(tokens: Tensor, words: Tensor, none: float = 0.0) -> Tensor:
+    """Return logits (..., 1 + n) of words (n, D), the first, ``none``, of none, of tokens (..., D).
+
+    Of tokens of length 1 a word must be more alike than ``none / SHARP`` to be shown at all; at 0
+    tokens come to share a vector that is unlike all words, and say little else.
+    """
+    return F.pad(SHARP * tokens.float() @ words.T, (1, 0), value=none)
 
 
 def unfound(tokens: Tensor, words: Tensor, shares: Tensor) -> Tensor:

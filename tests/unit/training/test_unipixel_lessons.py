@@ -19,9 +19,9 @@ from deixis.scenes.world import WorldKey
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point, Region
 from deixis.training.unipixel.unipixel_lessons import WAYS, Teacher, asked, point_at
+from deixis.training.unipixel.unipixel_objective import UniPixelObjective
 from deixis.training.unipixel.unipixel_recipe import EVERYTHING, STAGES, Lessons
 from deixis.training.unipixel.unipixel_rows import answered, collate
-from deixis.training.unipixel.unipixel_stages import UniPixelObjective
 
 TASKS = ("clip", "region", "refer", "pixelqa")
 

@@ -1,7 +1,8 @@
 """UniPixel's runs: bases, then lessons, then the published stages with exactly their parts."""
 
+import re
 from dataclasses import replace
-from itertools import combinations_with_replacement, pairwise
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -21,13 +22,15 @@ from deixis.processing.unipixel import UniPixelProcessor
 from deixis.reasoning.reasoner import load
 from deixis.scenes.questions import make_sample, make_scene
 from deixis.scenes.world import WorldKey
-from deixis.training.directions import said_in, said_of
+from deixis.training.directions import WORDS, said_in, said_of
 from deixis.training.running.beginning import is_of, make_config
 from deixis.training.running.optimizing import freeze
 from deixis.training.running.trainer import train, workshop_of
 from deixis.training.unipixel.unipixel_bases import BasesObjective, Teaching
+from deixis.training.unipixel.unipixel_objective import UniPixelObjective
 from deixis.training.unipixel.unipixel_recipe import add_published_adapters, published_parts
-from deixis.training.unipixel.unipixel_stages import SIDE, Speaking, UniPixelObjective
+from deixis.training.unipixel.unipixel_rehearsal import Rehearsing
+from deixis.training.unipixel.unipixel_speaking import Speaking
 from deixis.training.unipixel.unipixel_workshop import unipixel_workshop
 
 pytest.importorskip("peft")
@@ -85,7 +88,10 @@ def test_the_recipe_has_eight_million_weights_and_its_stages_their_published_par
         assert sum(weight.numel() for weight in model.parameters()) <= 8_000_000
         add_published_adapters(model)
         model.teaching = Teaching(config)
-    *bases, speak, join = run.stages[:-3]
+    *bases, rehearse, speak, join = run.stages[:-3]
+    assert {n.split(".")[0] for n in freeze(model, rehearse.train)} <= {
+        *("prompting", "language", "seg_head")
+    }
     published = run.stages[-3:]
     rooms = {
         stage.name: {name.split(".")[0] for name in freeze(model, stage.train)} for stage in bases
@@ -311,8 +317,9 @@ def test_what_words_ask_for_lies_in_columns_that_show_it():
             [[[one[a, b].mean() for b in across] for a in down] for one in shown],
             dtype=torch.float,
         )
-        two = [(a + b) / 2 for a, b in combinations_with_replacement(blocks, 2)]
-        assert all(any(torch.allclose(cell, one, atol=1e-5) for one in two) for cell in own)
+        shows = [cell for cell in own if cell.any()]
+        assert len(shows) == 1  # in the frame that is drawn first; elsewhere in others
+        assert any(torch.allclose(shows[0], one, atol=1e-5) for one in blocks)
     words = [said_in(one.question, said_of(one.phrase)) for one in lesson.asked]
     assert batch.heard.tolist() == [list(own) for own in words]
     assert any(any(own) for own in words)
@@ -334,6 +341,38 @@ def test_what_is_pointed_at_is_sought_where_its_prompt_stands():
         torch.testing.assert_close(lessons[row].prompts.coords[ref, 0], corners[0])
 
 
+@pytest.mark.parametrize("way", ["tell", "name"])
+def test_what_is_spoken_of_is_sought_where_it_is_shown(way):
+    """Each phrase, and what is concluded of one thing, belongs to the slots of that thing."""
+    _, processor = small_model(1)
+    objective = Speaking(processor)
+    objective.teacher.lessons = replace(objective.lessons, ways={way: 1})
+    batch = objective.collate(scenes_of("pixelqa", "region", "clip"))
+    read, config = processor.vocabulary.tokenizer.decode, processor.config
+    slot = config.mem_token_id if way == "tell" else config.ref_token_id
+    tokens, labels = batch.lessons.tokens, batch.lessons.truth.labels
+    checked = 0
+    for (row, end), showing in zip(batch.named.tolist(), batch.showing, strict=True):
+        columns = showing.nonzero()[:, 0]
+        assert len(columns) > 0
+        assert (tokens[row, columns] == slot).all()
+        assert labels[row, end] != -100
+        before = read(tokens[row, : int(columns[0])].tolist())
+        number = re.findall(r"\[(\d+)\]", before)[-1]  # "[2]: <mem>"
+        start = end
+        while labels[row, start - 1] != -100:
+            start -= 1
+        said = read(tokens[row, start : end + 1].tolist())
+        handles = re.findall(r"\[(\d+)\]", said)
+        if handles:
+            assert handles == [number]
+            checked += 1
+        else:  # a phrase ends here, or all that is said of the only thing
+            assert re.search(r"[a-z]\.?$", said)
+    assert len(batch.named) > 4
+    assert checked or way == "name"
+
+
 def test_what_words_ask_for_is_asked_where_its_middle_is():
     _, processor = small_model(1)
     objective = Speaking(processor)
@@ -351,21 +390,71 @@ def test_what_words_ask_for_is_asked_where_its_middle_is():
             torch.testing.assert_close(one, torch.stack([x, y]))
 
 
-def test_picture_tokens_are_told_their_row_and_column():
-    _, processor = small_model(1)
+def test_picture_tokens_are_told_where_they_are_in_the_code_of_sam():
+    model, processor = small_model(1)
     objective = Speaking(processor)
-    lessons = objective.collate(scenes_of("clip", "refer")).lessons
-    merged = processor.config.vision_config.spatial_merge_size
+    batch = objective.collate(scenes_of("clip", "refer"))
+    lessons, merged = batch.lessons, processor.config.vision_config.spatial_merge_size
     states = torch.zeros(*lessons.tokens.shape, objective.places.shape[1])
+    code = model.tracker.sam.prompts.pe_layer
     for row, (tokens, grid) in enumerate(zip(lessons.tokens, lessons.grids.tolist(), strict=True)):
         columns = (tokens == processor.config.video_token_id).nonzero()[:, 0].tolist()
         times, height, width = grid[0], grid[1] // merged, grid[2] // merged
         cells = [(y, x) for _ in range(times) for y in range(height) for x in range(width)]
         for column, (y, x) in zip(columns, cells, strict=True):
-            states[row, column] = objective.places[y] + objective.places[SIDE + x]
-    assert objective._unplaced(states, lessons).item() < 0.02
-    shifted = states.roll(1, 1)
-    assert objective._unplaced(shifted, lessons).item() > 4
+            place = code(torch.tensor([(x + 0.5) / width, (y + 0.5) / height]))
+            states[row, column] = place @ objective.places
+    told = objective._unplaced(model, states, batch).item()
+    shifted = objective._unplaced(model, states.roll(1, 1), batch).item()
+    assert told < 0.25 < shifted
+
+
+def test_pages_of_words_are_rehearsed_as_what_is_seen():
+    model, processor = small_model(1)
+    objective = Rehearsing(processor)
+    objective.pages = 8
+    batch = objective.collate(scenes_of("clip", "refer"))
+    lessons, asks = batch.lessons, batch.asks
+    assert len(lessons.tokens) == 16
+    config, tokens = processor.config, lessons.tokens
+    assert int((tokens == config.seg_token_id).sum()) == len(asks) > 16
+    pictures = tokens == config.video_token_id
+    mems = tokens == config.mem_token_id
+    assert int((pictures | mems).sum()) == len(batch.words) == len(batch.noise)
+    assert mems.any()
+    whole = torch.zeros(*tokens.shape, 3, dtype=torch.long)
+    whole[pictures | mems] = batch.words
+    refs = tokens == config.ref_token_id
+    torch.testing.assert_close(lessons.prompts.coords, asks.coords[~asks.said.any(1)])
+    rows = (tokens == config.seg_token_id).nonzero()[:, 0].tolist()
+    for target, row in enumerate(rows):
+        at = batch.wanted[target] > 0
+        said = asks.said[target]
+        if said.any():  # what is described is where its words stand, and nothing else is described
+            fitting = ((whole[row] == said) | (said == 0)).all(1) & pictures[row]
+            assert fitting[at].all()
+            first = pictures[row] & (pictures[row].cumsum(0) <= pictures[row].sum() // 2)
+            assert first[at].all()  # not where it has moved to
+            heard = batch.heard[target]
+            assert ((whole[row] == heard) | (heard == 0)).all(1)[at].all()
+        else:
+            assert refs[row][at].all()
+            assert at.sum() == 1
+    for (row, end), showing in zip(batch.named.tolist(), batch.showing > 0, strict=True):
+        assert mems[row][showing].all()
+        own = {tuple(one) for one in whole[row][showing].tolist()}
+        assert len(own) == 1
+        words = processor.vocabulary.tokenizer.decode(tokens[row, : end + 1].tolist())
+        category, colour, _ = own.pop()
+        last = words.rsplit(" ", 1)[1].rstrip(".")
+        assert last in (WORDS["category"][category - 1], WORDS["colour"][colour - 1])
+    seen = objective.see(model, batch)
+    own = torch.nn.functional.normalize(seen.prefix[pictures | mems], dim=1)
+    kinds = objective.named(model.language.embed_tokens.weight)["category"]
+    right = (own @ kinds.T).argmax(1) == batch.words[:, 0] - 1
+    assert right[batch.words[:, 0] > 0].float().mean() > 3 / len(kinds)  # by chance 1
+    first, last = fall(objective, batch, model, 12, 5e-3)
+    assert all(last[name] < first[name] for name in first), last
 
 
 def test_a_step_in_which_nothing_is_drawn_teaches_words_alone():
@@ -376,7 +465,8 @@ def test_a_step_in_which_nothing_is_drawn_teaches_words_alone():
     assert len(batch.asks) == 0
     parts = objective(model, batch)
     assert parts["text"] > 0
-    assert parts["asks"] == parts["heard"] == parts["sought"] == 0
+    assert parts["asks"] == parts["heard"] == 0
+    assert parts["sought"] > 0  # at what is spoken of
     sum(parts.values()).backward()
 
 

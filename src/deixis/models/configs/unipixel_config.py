@@ -350,7 +350,7 @@ def unipixel_scenes() -> UniPixelConfig:
             "eos_token_id": 0,
             "max_position_embeddings": 4096,
             "rms_norm_eps": 1e-6,
-            "rope_parameters": {**_mrope(8, 12, 12), "rope_theta": 1e4},
+            "rope_parameters": {**_mrope(4, 8, 20), "rope_theta": 1e3},  # 8 cells are told apart
         },
         vision_config={
             "depth": 4,

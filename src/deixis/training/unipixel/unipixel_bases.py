@@ -50,6 +50,7 @@ STRIDES = (1, 1, 2)  # from one frame to the next, where they follow each other
 LEAST = 30  # pixels of a thing that is asked for
 ABSENT = 0.5  # share of the scenes in which it is asked for one that is not there
 FINE = 2  # pixels of SAM's canvas along a side of those in which masks are compared
+NONE = 4.0  # logit of no word; what shows one must be alike to it by a quarter
 MASKS = 0.2  # weight of a frame's masks, whose published weights sum up to more than 100
 DICE = 3.0  # of their dice once more: with its published share alone, masks stay small and vague
 SOUGHT = 0.5  # of how far SAM's tokens look from what they should draw
@@ -137,6 +138,8 @@ class BasesObjective:
             **{f"read_{kind}": shares[kind] for kind in KINDS},
             **{f"found_{kind}": shares[kind] for kind in KINDS},
             **{f"mem_{kind}": shares[kind] for kind in KINDS},
+            "level": 1.0,
+            "mem_level": 1.0,
             "masks": MASKS,
             "dice": DICE,
             "sought": SOUGHT,
@@ -261,7 +264,8 @@ class BasesObjective:
         pairs = {kind: _paired(ids, batch.lengths) for kind, ids in batch.words.items()}
         table = self.rows(model.language.embed_tokens.weight)
         tokens = model.merge(features)
-        read = {kind: _as_map(likeness(tokens, table[kind]), grid) for kind in KINDS}
+        own = F.normalize(tokens.float(), dim=1)
+        read = {kind: _as_map(likeness(own, table[kind], NONE), grid) for kind in KINDS}
         cells = tokens.unflatten(0, (len(pairs["category"]), -1))  # (V, h * w, D)
         found = {
             f"found_{kind}": unfound(
@@ -273,7 +277,8 @@ class BasesObjective:
             ("qwen", model.teaching.of_patches(features, (height, width)), pairs),
             ("read", read, pairs),
         ]
-        return self._unknown(maps) | found | self._regions(model, features, batch, table)
+        level = {"level": _off_level(tokens)}
+        return self._unknown(maps) | found | level | self._regions(model, features, batch, table)
 
     def _unknown(
         self, maps: Sequence[tuple[str, Mapping[str, Tensor], Mapping[str, Tensor]]]
@@ -300,11 +305,13 @@ class BasesObjective:
             [own.repeat_interleave(t, 0) for (_, _, own), t in zip(clips, times, strict=True)]
         )
         if not len(truth):
-            return {f"mem_{kind}": tokens.sum() * 0 for kind in KINDS}
-        return {
-            f"mem_{kind}": F.cross_entropy(likeness(tokens, table[kind]), truth[:, place])
+            return {name: tokens.sum() * 0 for name in self.weights if name.startswith("mem_")}
+        own = F.normalize(tokens.float(), dim=1)
+        parts = {
+            f"mem_{kind}": F.cross_entropy(likeness(own, table[kind], NONE), truth[:, place])
             for place, kind in enumerate(KINDS)
         }
+        return parts | {"mem_level": _off_level(tokens)}
 
     def _masks(self, model: Any, batch: Bases, seen: FrameFeatures) -> dict[str, Tensor]:
         """Return the mean loss of a frame, of what is asked for and followed, its dice, how far SAM
@@ -380,6 +387,12 @@ def _read(ids: Tensor, grid: tuple[int, int]) -> Tensor:
     if ids.dim() == 3:
         return read_cells(ids, grid)
     return torch.cat([read_cells(ids[:, place], grid) for place in range(ids.shape[1])], 1)
+
+
+def _off_level(tokens: Tensor) -> Tensor:
+    """Return how far tokens (R, D) are from length 1, near which words are: what is louder drowns
+    them."""
+    return (tokens.float().norm(dim=1) - 1).square().mean()
 
 
 def _as_map(logits: Tensor, grid: tuple[int, int]) -> Tensor:

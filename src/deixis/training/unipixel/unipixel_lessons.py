@@ -11,7 +11,7 @@ from where it was pointed at, as it is drawn in use (arXiv:2509.18094; specifica
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -20,7 +20,7 @@ import numpy as np
 from deixis.processing.frames.unipixel_frames import sample_in_buckets, with_kept
 from deixis.processing.unipixel import UniPixelProcessor, check_images, pointing
 from deixis.processing.words.unipixel_text import Turn, localize, prefilled, refer
-from deixis.structures.answers import Target
+from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.masks import Mask
 from deixis.structures.prompts import Box, Point
 from deixis.structures.samples import Sample
@@ -41,6 +41,7 @@ class Asked:
         given: ids of the masks that the question brings.
         masks: id -> frame -> mask, of all that is pointed at and known.
         targets: id -> what the answer points at.
+        named: what the answer begins with, up to where it is no longer about an object, and that.
     """
 
     question: str
@@ -49,6 +50,7 @@ class Asked:
     given: tuple[int, ...]
     masks: Mapping[int, Mapping[int, Mask]]
     targets: Mapping[int, Target]
+    named: tuple[tuple[str, int], ...]
 
     @property
     def ids(self) -> list[int]:
@@ -70,6 +72,7 @@ def asked(sample: Sample, after: int = 0) -> Asked:
         if target.object_id is not None and target.masks
     }
     given = {number + after: shown for number, shown in regions.items()}
+    pieces = _pieces(answer, {*map(number_of, sparse), *regions}) if answer else []
     return Asked(
         question=moved(sample.question.text),
         answer=moved(answer.text) if answer else "",
@@ -77,7 +80,20 @@ def asked(sample: Sample, after: int = 0) -> Asked:
         given=tuple(given),
         masks={**{number: target.masks for number, target in targets.items()}, **given},
         targets=targets,
+        named=tuple((moved(said), number + after) for said, number in pieces),
     )
+
+
+def _pieces(answer: GroundedAnswer, numbers: Collection[int]) -> list[tuple[str, int]]:
+    """Return what an answer begins with, up to the end of each piece that is about one of some
+    objects, and that: its phrases, and what it concludes."""
+    pieces, end = [], 0
+    for (_, stop), target in zip(answer.spans, answer.targets, strict=True):
+        if target.object_id is not None:
+            pieces.append((answer.text[:stop], target.object_id))
+        end = stop
+    about = {*map(int, HANDLE.findall(answer.text[end:]))} or {*numbers}
+    return [*pieces, (answer.text, about.pop())] if len(about) == 1 else pieces
 
 
 class Teacher:
@@ -160,7 +176,7 @@ class Teacher:
         for sample in samples:
             one = asked(sample, max(plan.regions, default=0))
             known = bool(one.ids) and all(number in one.masks for number in one.ids)
-            if known and one.answer and self._add(plan, self._turn(one.question, one.answer)):
+            if known and one.answer and self._add(plan, self._turn(one)):
                 plan.regions |= {n: self._kept(one.masks[n], plan.read, random) for n in one.ids}
         return plan
 
@@ -172,12 +188,13 @@ class Teacher:
             one = asked(sample, used)
             prompts = [*one.sparse, *self._points(one, plan, random)]
             if one.ids and one.answer and len(prompts) == len(one.sparse) + len(one.given):
-                self._add(plan, self._refer(one.question, one.answer, prompts))
+                self._add(plan, self._refer(one.question, one.answer, prompts, one.named))
             elif not one.ids:
                 sparse, targets = self._pointed(sample, plan, random, after=used)
                 for prompt, (number, target) in zip(sparse, targets.items(), strict=True):
                     text = random.choice(NAMING).format(it=f"[{number}]")
-                    self._add(plan, self._refer(text, f"The {target.phrase}.", [prompt]))
+                    said = f"The {target.phrase}."
+                    self._add(plan, self._refer(text, said, [prompt], [(said, number)]))
         return plan
 
     # -- parts of ways -----------------------------------------------------------------------------
@@ -185,7 +202,9 @@ class Teacher:
     def _plan(self, samples: Sequence[Sample], random: Random) -> Plan:
         images = samples[0].images
         keep = {p.image for sample in samples for p in pointing(sample)[0]}
-        read = sample_in_buckets(len(images), self.frames, random)
+        read = sample_in_buckets(len(images), self.processor.config.read_frames, random)
+        start = random.randint(0, max(0, len(read) - self.frames))
+        read = read[start : start + self.frames]  # as far apart as where all are read
         return Plan(images=images, read=with_kept(read, sorted(keep)[: len(read)]))
 
     def _few(self, frames: list[int], random: Random) -> list[int]:
@@ -210,18 +229,28 @@ class Teacher:
             plan.turns.append(new)
         return fits
 
-    def _turn(self, question: str, answer: str) -> Exchange:
+    def _turn(self, one: Asked) -> Exchange:
         typed = self.processor.typed
-        return Exchange(turn=Turn(question=typed(question), answer=typed(answer)))
+        turn = Turn(question=typed(one.question), answer=typed(one.answer))
+        return Exchange(turn=turn, named=self._named(one.named))
 
-    def _refer(self, question: str, answer: str, prompts: Sequence[Point | Box]) -> Exchange:
+    def _named(self, pieces: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+        return tuple((self.processor.typed(said), number) for said, number in pieces)
+
+    def _refer(
+        self,
+        question: str,
+        answer: str,
+        prompts: Sequence[Point | Box],
+        named: Sequence[tuple[str, int]] = (),
+    ) -> Exchange:
         """Return a turn whose question has <ref> slots."""
         numbers = [number_of(prompt) for prompt in prompts]
         counts = {one: numbers.count(one) for one in numbers}
         text, order = refer(self.processor.typed(question), counts)
         placed = tuple(p for one in order for p in prompts if number_of(p) == one)
         turn = Turn(question=text, answer=self.processor.typed(answer))
-        return Exchange(turn=turn, prompts=placed)
+        return Exchange(turn=turn, prompts=placed, named=self._named(named))
 
     def _pointed(
         self, sample: Sample, plan: Plan, random: Random, after: int = 0

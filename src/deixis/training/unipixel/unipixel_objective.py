@@ -1,16 +1,23 @@
 """What UniPixel minimises: the words of the answer, and the masks of every <seg> (section 9)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from deixis.decoding.promptable import Drawing
-from deixis.errors import ShapeError
+from deixis.errors import DataError, ShapeError
 from deixis.nn.candidates import CandidateLosses, candidate_losses
 from deixis.processing.batch import Output
 from deixis.processing.batches.unipixel_batch import UniPixelBatch
+from deixis.processing.unipixel import UniPixelProcessor
+from deixis.training.unipixel.unipixel_lessons import Teacher
+from deixis.training.unipixel.unipixel_recipe import EVERYTHING, Lessons
+from deixis.training.unipixel.unipixel_rows import Lesson, collate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,3 +78,44 @@ def _of_clip(track: tuple[Drawing, ...], truth: Tensor) -> CandidateLosses | Non
     for one in losses[1:]:
         total = total + one
     return total
+
+
+class UniPixelObjective:
+    """Words and masks, weighed as published; every part of the model may learn."""
+
+    lessons: Lessons = EVERYTHING
+
+    def __init__(self, processor: UniPixelProcessor) -> None:
+        self.processor = processor
+        self.teacher = Teacher(processor, self.lessons)
+        self.weights: Mapping[str, float] = {"text": 1.0, "masks": 1.0}
+
+    def collate(self, scenes: Sequence[Any]) -> Any:
+        """Write a lesson about each scene that these lessons can be about.
+
+        Raises:
+            DataError: a scene of several images, or none that can be asked about.
+        """
+        return collate(self.written(scenes), self.processor)
+
+    def written(self, scenes: Sequence[Any]) -> list[Lesson]:
+        """Return the lessons about some scenes; see ``collate``."""
+        lessons = []
+        for scene in scenes:
+            first = scene.samples[0]
+            random = Random(f"{first.id}/{first.question.text}")
+            lesson = self.teacher.lesson(scene.samples, random)
+            lessons += [lesson] if lesson is not None else []
+        if not lessons:
+            raise DataError(
+                f"UniPixel: expected a true answer that can be asked for by "
+                f"{', '.join(self.lessons.ways)} in every batch, got none. "
+                f"Name other tasks, or raise batch."
+            )
+        return lessons
+
+    def __call__(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        """Return the parts of the loss of a batch, weighted."""
+        losses = unipixel_losses(model(batch), batch)
+        parts = {"text": losses.text, "masks": losses.total - losses.text}
+        return {name: part * self.weights[name] for name, part in parts.items()}

@@ -5,7 +5,8 @@ Specification sections 4.3, 6 and 9.
 Shapes: B rows, N tokens, T frames that are drawn, O objects, S side of SAM's canvas.
 """
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -44,15 +45,19 @@ class Lesson:
     """One sample as it is read: see ``UniPixelBatch``, of which it is a row.
 
     Attributes:
+        grid: None where there is no clip to read.
         asked: each target.
         refs: (O,) number of the first <ref> that points at each target, -1 for none.
-        cover: (O, P) how much of each merged cell of the frames that are read is of each target.
+        named: of each piece of an answer in words that is about one thing the last column, and the
+            columns of the <ref> and <mem> that show it.
+        cover: (O, P) how much of each merged cell that is read shows each target in the frame in
+            which it is drawn first; a thing that moves is elsewhere in the others.
     """
 
     ids: list[int]
     labels: list[int]
     patches: Tensor
-    grid: tuple[int, int, int]
+    grid: tuple[int, int, int] | None
     clip: Tensor
     size: tuple[int, int]
     prompts: RefPrompts
@@ -60,16 +65,22 @@ class Lesson:
     masks: Tensor
     asked: tuple[Wanted, ...] = ()
     refs: tuple[int, ...] = ()
+    named: tuple[tuple[int, tuple[int, ...]], ...] = ()
     cover: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exchange:
-    """A turn of a conversation, its slots written in; what its <ref> and its <seg> stand for."""
+    """A turn of a conversation, its slots written in; what its <ref> and its <seg> stand for.
+
+    Attributes:
+        named: what its answer begins with, up to where it is no longer about an object, and that.
+    """
 
     turn: Turn
     prompts: tuple[Point | Box, ...] = ()
     targets: tuple[Target, ...] = ()
+    named: tuple[tuple[str, int], ...] = ()
 
     @property
     def asked(self) -> list[Wanted]:
@@ -107,11 +118,13 @@ def written(plan: Plan, processor: UniPixelProcessor, most: int) -> Lesson:
     """Return a plan as ids and labels, pixels and masks; turns behind ``most`` ids are left out."""
     images = plan.images
     view = processor.view_of(images, plan.read)
-    kept, touched = list(plan.turns), None
+    kept, touched, owners = list(plan.turns), None, list[int]()
     if plan.regions:
         touched = processor.regions(plan.regions, images, view)
         shown = touched.flatten(2).any(2).T.tolist()
-        before = region_prefix(dict(zip(plan.regions, shown, strict=True)), len(view.read))
+        shows = dict(zip(plan.regions, shown, strict=True))
+        before = region_prefix(shows, len(view.read))
+        owners = [one for one, pairs in shows.items() for there in pairs if there]
         first = kept[0].turn
         kept[0] = replace(kept[0], turn=replace(first, question=before + first.question))
     cells = view.cells[0] * view.cells[1] * view.grid[0]
@@ -139,23 +152,52 @@ def written(plan: Plan, processor: UniPixelProcessor, most: int) -> Lesson:
         masks=true_masks(targets, drawn, frames[0].size, side),
         asked=asked,
         refs=tuple(number.get(id(one.prompt), -1) for one in asked),
-        cover=_cover(targets, view, frames[0].size),
+        named=tuple(spoken_of(kept, ids, labels, owners, processor)),
+        cover=_cover(targets, view, drawn, frames[0].size),
     )
 
 
-def _cover(targets: Sequence[Target], view: ClipView, size: tuple[int, int]) -> Tensor:
-    """Return (O, P) how much of each merged cell of a view is of each target; a cell shows two
-    frames."""
+def spoken_of(
+    turns: Sequence[Exchange],
+    ids: Sequence[int],
+    labels: Sequence[int],
+    owners: Sequence[int],
+    processor: UniPixelProcessor,
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield ``Lesson.named``; ``owners`` are the objects of each <mem>."""
+    config, encode = processor.config, processor.vocabulary.encode
+    pointed = [prompt.object_id for turn in turns for prompt in turn.prompts]
+    mems, refs = (
+        [column for column, one in enumerate(ids) if one == slot]
+        for slot in (config.mem_token_id, config.ref_token_id)
+    )
+    shown = defaultdict(list)
+    for column, owner in (*zip(mems, owners, strict=True), *zip(refs, pointed, strict=True)):
+        shown[owner].append(column)
+    starts = [
+        column
+        for column, label in enumerate(labels)
+        if label != IGNORED and labels[column - 1] == IGNORED
+    ]
+    for start, turn in zip(starts, turns, strict=True):
+        for said, one in turn.named:
+            if one in shown:
+                yield start + len(encode(said)) - 1, tuple(shown[one])
+
+
+def _cover(
+    targets: Sequence[Target], view: ClipView, drawn: Sequence[int], size: tuple[int, int]
+) -> Tensor:
+    """Return (O, P) how much of each merged cell of a view, which shows two frames, is of each
+    target in the first frame that is drawn and shows it."""
     pairs = view.grid[0]
     masks = torch.zeros(len(targets), 2 * pairs, *size)
     for own, target in zip(masks, targets, strict=True):
-        for place, frame in enumerate(view.read):
-            if frame in target.masks:
-                own[place] = torch.from_numpy(target.masks[frame].pixels)
-    if len(view.read) % 2:
-        masks[:, -1] = masks[:, -2]  # the last one is doubled
-    cells = F.adaptive_avg_pool2d(masks, view.cells)  # (O, T, h, w)
-    return cells.unflatten(1, (pairs, 2)).mean(2).flatten(1)
+        first = next((frame for frame in drawn if frame in target.masks), None)
+        if first in view.read:
+            own[view.read.index(first)] = torch.from_numpy(target.masks[first].pixels)
+    cells = F.adaptive_avg_pool2d(masks, view.cells)  # (O, 2T, h, w)
+    return cells.unflatten(1, (pairs, 2)).amax(2).flatten(1)
 
 
 def true_masks(
@@ -179,7 +221,8 @@ def collate(lessons: Sequence[Lesson], processor: UniPixelProcessor) -> UniPixel
     tokens = torch.tensor([[*one.ids, *[pad] * (width - len(one.ids))] for one in lessons])
     held = torch.arange(width) < torch.tensor([[len(one.ids)] for one in lessons])
     labels = [[*one.labels, *[IGNORED] * (width - len(one.labels))] for one in lessons]
-    grids = torch.tensor([one.grid for one in lessons])
+    grids = torch.tensor([one.grid for one in lessons if one.grid is not None]).reshape(-1, 3)
+    grids = grids.long()
     step = processor.config.vision_config.tokens_per_second * SECONDS
     positions, _ = mrope_positions(
         tokens, held, grids, video_token=processor.config.video_token_id, step=step
@@ -197,7 +240,7 @@ def collate(lessons: Sequence[Lesson], processor: UniPixelProcessor) -> UniPixel
             is_box=torch.cat([one.prompts.is_box for one in lessons]),
             time=torch.cat([one.prompts.time for one in lessons]),
         ),
-        regions=tuple(one.touched for one in lessons),
+        regions=tuple(one.touched for one in lessons if one.grid is not None),
         truth=UniPixelTruth(
             labels=torch.tensor(labels), masks=tuple(one.masks for one in lessons)
         ),

@@ -41,7 +41,7 @@ class Asked:
         given: ids of the masks that the question brings.
         masks: id -> frame -> mask, of all that is pointed at and known.
         targets: id -> what the answer points at.
-        named: what the answer begins with, up to where it is no longer about an object, and that.
+        spoken: what the answer begins with, up to where it is no longer about an object, and that.
     """
 
     question: str
@@ -50,7 +50,7 @@ class Asked:
     given: tuple[int, ...]
     masks: Mapping[int, Mapping[int, Mask]]
     targets: Mapping[int, Target]
-    named: tuple[tuple[str, int], ...]
+    spoken: tuple[tuple[str, int], ...]
 
     @property
     def ids(self) -> list[int]:
@@ -80,7 +80,7 @@ def asked(sample: Sample, after: int = 0) -> Asked:
         given=tuple(given),
         masks={**{number: target.masks for number, target in targets.items()}, **given},
         targets=targets,
-        named=tuple((moved(said), number + after) for said, number in pieces),
+        spoken=tuple((moved(said), number + after) for said, number in pieces),
     )
 
 
@@ -106,7 +106,8 @@ class Teacher:
 
     def __init__(self, processor: UniPixelProcessor, lessons: Lessons) -> None:
         self.processor, self.lessons = processor, lessons
-        self.frames = min(lessons.frames, processor.config.read_frames)
+        most = processor.config.read_frames
+        self.frames, self.sampled = min(lessons.frames, most), min(lessons.sampled, most)
 
     def lesson(self, samples: Sequence[Sample], random: Random) -> Lesson | None:
         """Return what is learned of questions about one clip, asked in one of the ways; None where
@@ -188,7 +189,7 @@ class Teacher:
             one = asked(sample, used)
             prompts = [*one.sparse, *self._points(one, plan, random)]
             if one.ids and one.answer and len(prompts) == len(one.sparse) + len(one.given):
-                self._add(plan, self._refer(one.question, one.answer, prompts, one.named))
+                self._add(plan, self._refer(one.question, one.answer, prompts, one.spoken))
             elif not one.ids:
                 sparse, targets = self._pointed(sample, plan, random, after=used)
                 for prompt, (number, target) in zip(sparse, targets.items(), strict=True):
@@ -202,9 +203,9 @@ class Teacher:
     def _plan(self, samples: Sequence[Sample], random: Random) -> Plan:
         images = samples[0].images
         keep = {p.image for sample in samples for p in pointing(sample)[0]}
-        read = sample_in_buckets(len(images), self.processor.config.read_frames, random)
+        read = sample_in_buckets(len(images), max(self.frames, self.sampled), random)
         start = random.randint(0, max(0, len(read) - self.frames))
-        read = read[start : start + self.frames]  # as far apart as where all are read
+        read = read[start : start + self.frames]
         return Plan(images=images, read=with_kept(read, sorted(keep)[: len(read)]))
 
     def _few(self, frames: list[int], random: Random) -> list[int]:
@@ -232,9 +233,9 @@ class Teacher:
     def _turn(self, one: Asked) -> Exchange:
         typed = self.processor.typed
         turn = Turn(question=typed(one.question), answer=typed(one.answer))
-        return Exchange(turn=turn, named=self._named(one.named))
+        return Exchange(turn=turn, spoken=self._typed(one.spoken))
 
-    def _named(self, pieces: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    def _typed(self, pieces: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
         return tuple((self.processor.typed(said), number) for said, number in pieces)
 
     def _refer(
@@ -242,7 +243,7 @@ class Teacher:
         question: str,
         answer: str,
         prompts: Sequence[Point | Box],
-        named: Sequence[tuple[str, int]] = (),
+        spoken: Sequence[tuple[str, int]] = (),
     ) -> Exchange:
         """Return a turn whose question has <ref> slots."""
         numbers = [number_of(prompt) for prompt in prompts]
@@ -250,7 +251,7 @@ class Teacher:
         text, order = refer(self.processor.typed(question), counts)
         placed = tuple(p for one in order for p in prompts if number_of(p) == one)
         turn = Turn(question=text, answer=self.processor.typed(answer))
-        return Exchange(turn=turn, prompts=placed, named=self._named(named))
+        return Exchange(turn=turn, prompts=placed, spoken=self._typed(spoken))
 
     def _pointed(
         self, sample: Sample, plan: Plan, random: Random, after: int = 0

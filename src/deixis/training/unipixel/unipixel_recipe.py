@@ -57,7 +57,10 @@ class Lessons:
         box_noise: at each edge, as a share of its side, and in pixels at most.
         one_frame: share of the regions in clips that keep one of their frames only.
         onward: share of the questions in words that are drawn from where something shows first.
-        frames: of a clip that are read. objects: of a sample that are learned at most.
+        frames: of a clip that are read.
+        sampled: more of them that are chosen, of which those read follow each other, as near as
+            where all are read.
+        objects: of a sample that are learned at most.
         drawn: frames of a clip that are drawn at most; all that are read if not given.
         turns, positions, words: of a sample at most.
     """
@@ -68,6 +71,7 @@ class Lessons:
     one_frame: float = 0.5
     onward: float = 0.5
     frames: int = 8
+    sampled: int = 0
     drawn: int | None = None
     objects: int = 5
     turns: int = 3

@@ -129,9 +129,8 @@ class Rehearsing(Speaking):
         """Return what is read, with words in the places of what is seen."""
         assert isinstance(batch, Rehearsal)
         seen, config = super().see(model, batch), self.processor.config
-        slots = (batch.lessons.tokens == config.video_token_id) | (
-            batch.lessons.tokens == config.mem_token_id
-        )
+        tokens = batch.lessons.tokens
+        slots = (tokens == config.video_token_id) | (tokens == config.mem_token_id)
         table = self.named(model.language.embed_tokens.weight.detach())
         own = NOISE * batch.noise
         for rows, ids in zip(table.values(), batch.words.T, strict=True):
@@ -149,6 +148,7 @@ class Rehearsing(Speaking):
             turns, asked = _draw(page, random)
         elif way == "tell":
             turns, owners = _tell(page, random)
+        whose = [one + 1 for one in owners]
         told = [one.turn for one in turns]
         text = conversation(told, len(page.cells))
         ids, labels = learned(text, self.processor.vocabulary.encode)
@@ -177,7 +177,7 @@ class Rehearsing(Speaking):
             masks=shown[:, : SIDE**2].unflatten(1, (SIDE, SIDE))[None] > 0,
             asked=tuple(wanted),
             refs=tuple([-1] * len(asked) + [*range(len(prompts))]),
-            named=tuple(spoken_of(turns, ids, labels, [one + 1 for one in owners], self.processor)),
+            spoken=tuple(spoken_of(turns, ids, labels, whose, self.processor)),
             cover=shown,
         )
         shows = [page.things[one] if one >= 0 else NOTHING for one in page.cells.tolist()]
@@ -226,12 +226,12 @@ def _tell(page: Page, random: Random) -> tuple[list[Exchange], list[int]]:
     pairs = random.randint(1, PAIRS)
     numbers = {thing + 1: _some(pairs, random) for thing in things}
     owners = [number - 1 for number, there in numbers.items() for one in there if one]
-    said, named = "", []
+    said, spoken = "", []
     for place, one in enumerate(random.sample(things, len(things))):
         joined = " and " if place == len(things) - 1 else ", "
         name = phrase((page.things[one][0], page.things[one][1], 0))
         said += f"{joined}the {name}" if place else f"The {name}"
-        named.append((said, one + 1))
+        spoken.append((said, one + 1))
     meant = random.choice(things)
     category, colour, _ = page.things[meant]
     about = f"[{meant + 1}]" if len(things) > 1 else "It"
@@ -243,8 +243,8 @@ def _tell(page: Page, random: Random) -> tuple[list[Exchange], list[int]]:
     said += "." + concluded
     question = region_prefix(numbers, 2 * pairs) + asked.format(it=f"[{meant + 1}]")
     if concluded:
-        named.append((said, meant + 1))
-    return [Exchange(turn=Turn(question=question, answer=said), named=tuple(named))], owners
+        spoken.append((said, meant + 1))
+    return [Exchange(turn=Turn(question=question, answer=said), spoken=tuple(spoken))], owners
 
 
 def _some(pairs: int, random: Random) -> list[bool]:

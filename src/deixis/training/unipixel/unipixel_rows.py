@@ -45,10 +45,9 @@ class Lesson:
     """One sample as it is read: see ``UniPixelBatch``, of which it is a row.
 
     Attributes:
-        grid: None where there is no clip to read.
         asked: each target.
         refs: (O,) number of the first <ref> that points at each target, -1 for none.
-        named: of each piece of an answer in words that is about one thing the last column, and the
+        spoken: of each piece of an answer in words that is about one thing the last column, and the
             columns of the <ref> and <mem> that show it.
         cover: (O, P) how much of each merged cell that is read shows each target in the frame in
             which it is drawn first; a thing that moves is elsewhere in the others.
@@ -57,7 +56,7 @@ class Lesson:
     ids: list[int]
     labels: list[int]
     patches: Tensor
-    grid: tuple[int, int, int] | None
+    grid: tuple[int, int, int]
     clip: Tensor
     size: tuple[int, int]
     prompts: RefPrompts
@@ -65,7 +64,7 @@ class Lesson:
     masks: Tensor
     asked: tuple[Wanted, ...] = ()
     refs: tuple[int, ...] = ()
-    named: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    spoken: tuple[tuple[int, tuple[int, ...]], ...] = ()
     cover: Tensor
 
 
@@ -74,13 +73,13 @@ class Exchange:
     """A turn of a conversation, its slots written in; what its <ref> and its <seg> stand for.
 
     Attributes:
-        named: what its answer begins with, up to where it is no longer about an object, and that.
+        spoken: what its answer begins with, up to where it is no longer about an object, and that.
     """
 
     turn: Turn
     prompts: tuple[Point | Box, ...] = ()
     targets: tuple[Target, ...] = ()
-    named: tuple[tuple[str, int], ...] = ()
+    spoken: tuple[tuple[str, int], ...] = ()
 
     @property
     def asked(self) -> list[Wanted]:
@@ -152,8 +151,8 @@ def written(plan: Plan, processor: UniPixelProcessor, most: int) -> Lesson:
         masks=true_masks(targets, drawn, frames[0].size, side),
         asked=asked,
         refs=tuple(number.get(id(one.prompt), -1) for one in asked),
-        named=tuple(spoken_of(kept, ids, labels, owners, processor)),
-        cover=_cover(targets, view, drawn, frames[0].size),
+        spoken=tuple(spoken_of(kept, ids, labels, owners, processor)),
+        cover=_cover(targets, view, drawn),
     )
 
 
@@ -164,7 +163,7 @@ def spoken_of(
     owners: Sequence[int],
     processor: UniPixelProcessor,
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Yield ``Lesson.named``; ``owners`` are the objects of each <mem>."""
+    """Yield ``Lesson.spoken``; ``owners`` are the objects of each <mem>."""
     config, encode = processor.config, processor.vocabulary.encode
     pointed = [prompt.object_id for turn in turns for prompt in turn.prompts]
     mems, refs = (
@@ -180,24 +179,21 @@ def spoken_of(
         if label != IGNORED and labels[column - 1] == IGNORED
     ]
     for start, turn in zip(starts, turns, strict=True):
-        for said, one in turn.named:
+        for said, one in turn.spoken:
             if one in shown:
                 yield start + len(encode(said)) - 1, tuple(shown[one])
 
 
-def _cover(
-    targets: Sequence[Target], view: ClipView, drawn: Sequence[int], size: tuple[int, int]
-) -> Tensor:
+def _cover(targets: Sequence[Target], view: ClipView, drawn: Sequence[int]) -> Tensor:
     """Return (O, P) how much of each merged cell of a view, which shows two frames, is of each
     target in the first frame that is drawn and shows it."""
-    pairs = view.grid[0]
-    masks = torch.zeros(len(targets), 2 * pairs, *size)
-    for own, target in zip(masks, targets, strict=True):
+    cover = torch.zeros(len(targets), view.grid[0], *view.cells)
+    for own, target in zip(cover, targets, strict=True):
         first = next((frame for frame in drawn if frame in target.masks), None)
         if first in view.read:
-            own[view.read.index(first)] = torch.from_numpy(target.masks[first].pixels)
-    cells = F.adaptive_avg_pool2d(masks, view.cells)  # (O, 2T, h, w)
-    return cells.unflatten(1, (pairs, 2)).amax(2).flatten(1)
+            mask = torch.from_numpy(target.masks[first].pixels).float()
+            own[view.read.index(first) // 2] = F.adaptive_avg_pool2d(mask[None], view.cells)[0]
+    return cover.flatten(1)
 
 
 def true_masks(
@@ -221,8 +217,7 @@ def collate(lessons: Sequence[Lesson], processor: UniPixelProcessor) -> UniPixel
     tokens = torch.tensor([[*one.ids, *[pad] * (width - len(one.ids))] for one in lessons])
     held = torch.arange(width) < torch.tensor([[len(one.ids)] for one in lessons])
     labels = [[*one.labels, *[IGNORED] * (width - len(one.labels))] for one in lessons]
-    grids = torch.tensor([one.grid for one in lessons if one.grid is not None]).reshape(-1, 3)
-    grids = grids.long()
+    grids = torch.tensor([one.grid for one in lessons])
     step = processor.config.vision_config.tokens_per_second * SECONDS
     positions, _ = mrope_positions(
         tokens, held, grids, video_token=processor.config.video_token_id, step=step
@@ -240,7 +235,7 @@ def collate(lessons: Sequence[Lesson], processor: UniPixelProcessor) -> UniPixel
             is_box=torch.cat([one.prompts.is_box for one in lessons]),
             time=torch.cat([one.prompts.time for one in lessons]),
         ),
-        regions=tuple(one.touched for one in lessons if one.grid is not None),
+        regions=tuple(one.touched for one in lessons),
         truth=UniPixelTruth(
             labels=torch.tensor(labels), masks=tuple(one.masks for one in lessons)
         ),

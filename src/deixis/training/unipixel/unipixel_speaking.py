@@ -40,7 +40,7 @@ from deixis.training.unipixel.unipixel_rows import Lesson, collate
 
 BEGINNING = Lessons(  # many questions about few frames; nothing is drawn
     ways={"draw": 5, "tell": 5, "find": 2, "name": 0.5},
-    onward=1.0, drawn=1, objects=10, turns=6, frames=4,
+    onward=1.0, drawn=1, objects=10, turns=6, frames=4, sampled=8,
 )  # fmt: skip
 TELLING = ("yes", "no", "left", "right", "up", "down", *map(str, range(7)))
 
@@ -55,7 +55,7 @@ class Beginning:
         asks: what each target asks of SAM.
         heard: (M, 3) the words of each target that its question says.
         wanted: (M, N) how much each column of its row shows of a target, or points at it.
-        named: (W, 2) row and last column of each piece of an answer in words that is about one
+        spoken: (W, 2) row and last column of each piece of an answer in words that is about one
             thing.
         showing: (W, N) the columns that show it.
     """
@@ -65,7 +65,7 @@ class Beginning:
     asks: Asks
     heard: Tensor
     wanted: Tensor
-    named: Tensor
+    spoken: Tensor
     showing: Tensor
 
     def to(self, device: torch.device | str) -> "Beginning":
@@ -130,7 +130,7 @@ class Speaking(UniPixelObjective):
             ),
             heard=torch.tensor(heard, dtype=torch.long).reshape(-1, len(KINDS)),
             wanted=self._wanted(lessons, batch.tokens),
-            **_named(lessons, batch.tokens.shape[1]),
+            **_spoken(lessons, batch.tokens.shape[1]),
         )
 
     def _wanted(self, lessons: Sequence[Lesson], tokens: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class Speaking(UniPixelObjective):
         starts = torch.arange(early.shape[1], device=row.device).expand(early.shape[:2])
         answers = lessons.truth.labels != IGNORED
         drawing = lookers(starts, answers, row, column)
-        naming = lookers(starts, answers, *batch.named.T)
+        naming = lookers(starts, answers, *batch.spoken.T)
         where = (
             torch.cat([drawing[0], naming[0]]),
             torch.cat([drawing[1], naming[1]]),
@@ -218,14 +218,14 @@ class Speaking(UniPixelObjective):
         return (losses * weight).sum() / weight.sum()
 
 
-def _named(lessons: Sequence[Lesson], width: int) -> dict[str, Tensor]:
-    """Return ``named`` and ``showing`` of lessons, of rows of ``width`` columns."""
-    pieces = [(row, *one) for row, lesson in enumerate(lessons) for one in lesson.named]
+def _spoken(lessons: Sequence[Lesson], width: int) -> dict[str, Tensor]:
+    """Return ``spoken`` and ``showing`` of lessons, of rows of ``width`` columns."""
+    pieces = [(row, *one) for row, lesson in enumerate(lessons) for one in lesson.spoken]
     showing = torch.zeros(len(pieces), width)
     for own, (_, _, columns) in zip(showing, pieces, strict=True):
         own[list(columns)] = 1.0
-    named = torch.tensor([(row, end) for row, end, _ in pieces], dtype=torch.long)
-    return {"named": named.reshape(-1, 2), "showing": showing}
+    spoken = torch.tensor([(row, end) for row, end, _ in pieces], dtype=torch.long)
+    return {"spoken": spoken.reshape(-1, 2), "showing": showing}
 
 
 def _middles(lesson: Lesson) -> list[Point | None]:

@@ -1,5 +1,6 @@
 """What readers of the paper asked, by our own runs: each variant changes one thing of one stage.
 
+    deixis train runs/prima_tiny.yaml
     deixis train runs/prima_base.yaml
     python benchmarks/prima_questions.py [--variants square aligned ...] [--seeds 1 2]
 
@@ -30,6 +31,7 @@ VARIANTS: dict[str, list[str]] = {  # name -> what is written over in the run fi
     "pooling": ["model_overrides.relation=pooling"],
     "projection": ["model_overrides.relation=projection"],
     "concat": ["model_overrides.relation=concat"],
+    "image_to_image": ["model_overrides.relation=image_to_image"],
     "aligned": ["stages.published.loss_weights.alignment=0.1"],
     "aligned_phrase": [
         "stages.published.loss_weights.alignment=0.1",

@@ -22,7 +22,7 @@ from deixis.models.prima import PrimaConfig, PrimaModel, by_set, prima_tiny
 from deixis.relation.square import SharedQueries
 from slow_loops import slow_attention
 
-RELATIONS = ("square", "none", "pooling", "projection", "concat")
+RELATIONS = ("square", "none", "pooling", "projection", "concat", "image_to_image")
 FULL = {
     "relation_layers": 2,
     "relation_norm": True,
@@ -83,7 +83,7 @@ def slow_relation(relation, images, positioned):
 def slow_queries(model, images):
     """Gt of one set, from each relation's definition."""
     station, own, kind = model.relation, model.relation.queries, model.config.relation
-    if kind == "none":
+    if kind in ("none", "image_to_image"):
         return own
     if kind in ("pooling", "projection"):
         term = station.relation.project(torch.cat(list(images)).mean(0))
@@ -147,9 +147,9 @@ def test_with_a_relation_of_zero_every_image_is_seen_as_by_plain_instruct_blip(w
     model = zeroed(make()[0])
     theirs, ours = instruct_blip(model, 899), rows_of_images(model, batch)
     number = 0
-    for row, group in enumerate(batch.set_of_row.tolist()):
-        text = batch.text[row : row + 1, batch.text_held[row]]
+    for group in batch.set_of_row.tolist():
         for frame in batch.layout.frames(group):
+            text = batch.text[number : number + 1, batch.text_held[number]]
             out = theirs.get_image_features(
                 pixel_values=batch.pixels[frame : frame + 1],
                 qformer_input_ids=text,
@@ -214,7 +214,7 @@ def test_images_in_another_order_give_their_rows_in_that_order(relation):
     torch.testing.assert_close(there, back)
 
 
-@pytest.mark.parametrize("change", [{"relation_position": True}, {"number_queries": True}])
+@pytest.mark.parametrize("change", [{"relation_position": True}, {"question_view": "image"}])
 def test_with_image_positions_the_order_counts(change):
     model, processor = make(**change)
     batch, order = encoded(processor, samples()[:1]), [2, 0, 1]
@@ -267,7 +267,7 @@ def test_the_q_former_is_transformers_own_on_single_unpadded_questions(keep):
         for frame in batch.layout.frames(group)
     ]
     for number, (row, frame) in enumerate(pairs):
-        text = batch.text[row][batch.text_held[row]][None]
+        text = batch.text[number][batch.text_held[number]][None]
         out = theirs(
             input_ids=text,
             attention_mask=torch.ones(1, 3 + text.shape[1], dtype=torch.long),
@@ -360,7 +360,8 @@ def test_states_of_masks_stand_where_a_direct_search_finds_them(keep):
     got = model.slots(marked, seen, batch.slots).hidden[:, 0].tolist()
     expected = []
     for row in range(len(batch.tokens)):
-        rows = 3 + (int(batch.text_held[row].sum()) if keep else 0)
+        image = int((batch.set_of_row[:row, None] == batch.layout.set).sum())  # its first
+        rows = 3 + (int(batch.text_held[image].sum()) if keep else 0)
         spread = []
         for token in batch.tokens[row][batch.held[row]].tolist():
             spread += [-200] * rows if token == -200 else [token]

@@ -29,9 +29,7 @@ from deixis.models.configs.prima_config import (
 from deixis.models.parts.prima_vision import PrimaVision
 from deixis.processing.batch import Layout, Output
 from deixis.processing.batches.prima_batch import PrimaBatch, SegSlots
-from deixis.relation.square import SharedQueries, image_codes
-
-QUIET = 0.05  # how loud the number of an image is beside new queries of 0.02
+from deixis.relation.square import SharedQueries
 
 PRESETS = {
     "prima_7b": prima_7b,
@@ -153,8 +151,10 @@ class PrimaModel(PreTrainedModel):
         if self.relation is None:
             patches = features[asked_frames(batch)[1], 1:]
             return patches, torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
-        queries = self.relation.relate(*by_set(features, batch.layout))  # (G, Q, E)
-        return self.ask(queries, features, batch)
+        sets, there = by_set(features, batch.layout)  # (G, S, P, C), (G, S)
+        queries = self.relation.relate(sets, there)  # (G, Q, E)
+        known = self.relation.exchange(sets, there)[batch.layout.set, batch.layout.image]
+        return self.ask(queries, known, batch)
 
     def ask(
         self, queries: Tensor, features: Tensor, batch: PrimaBatch
@@ -173,18 +173,14 @@ class PrimaModel(PreTrainedModel):
         assert self.qformer is not None, "patches are handed on unasked"
         row, frame = asked_frames(batch)  # (X,)
         given = queries[batch.set_of_row[row]]  # (X, Q, E)
-        if self.config.number_queries:
-            codes = image_codes(int(batch.layout.num_images.max()), given)  # (S, E)
-            given = given + QUIET * codes[batch.layout.image[frame], None]
-        text, said = batch.text[row], batch.text_held[row]
-        own = torch.ones(given.shape[:2], dtype=torch.bool, device=text.device)
+        own = torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
         out = self.qformer(
-            input_ids=text,
-            attention_mask=torch.cat([own, said], 1).long(),
+            input_ids=batch.text,
+            attention_mask=torch.cat([own, batch.text_held], 1).long(),
             query_embeds=given,
             encoder_hidden_states=features[frame],
         ).last_hidden_state
-        kept = torch.cat([own, said & self.config.keep_text_rows], 1)
+        kept = torch.cat([own, batch.text_held & self.config.keep_text_rows], 1)
         return out, kept
 
     def read(self, seen: Seen) -> Tensor:

@@ -25,7 +25,7 @@ from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import ImageSet
 from deixis.structures.logits import MaskLogits
 from deixis.structures.masks import Mask
-from deixis.structures.numbering import image_name, ordinal, read_image_names
+from deixis.structures.numbering import heard_by, image_name, ordinal, read_image_names
 from deixis.structures.samples import Sample
 
 TOKENIZER_KEYS = {"added_tokens", "model", "pre_tokenizer"}
@@ -50,7 +50,10 @@ class PrimaProcessor:
     def from_texts(cls, config: Any, texts: Sequence[str]) -> "PrimaProcessor":
         """Train both tokenizers on texts and complete the config with their ids."""
         vocabulary = train_vocabulary(texts, config)
-        asker = train_asker(texts, config.qformer_config.vocab_size)
+        heard = texts
+        if config.question_view == "image":
+            heard = [heard_by(image, text) for text in texts for image in range(2)]
+        asker = train_asker(heard, config.qformer_config.vocab_size)
         return cls(config, PrimaWords(vocabulary, asker, config))
 
     @classmethod
@@ -103,7 +106,12 @@ class PrimaProcessor:
         offsets = [layout.frames(int(row)).start for row in rows]
         told = [self._told(sample, with_truth=with_truth) for sample in samples]
         tokens, held = _padded([ids for ids, _ in told], self.words.vocabulary.pad)
-        text, text_held = _padded([self.words.asked(s.question.text) for s in samples], 0)
+        heard = [
+            self.words.asked(sample.question.text, image)
+            for sample in samples
+            for image in range(len(sample.images))
+        ]
+        text, text_held = _padded(heard, 0)
         slots, truth = self._truth(samples, told, offsets) if with_truth else (_no_slots(), None)
         side = self.config.vision_config.image_size
         return PrimaBatch(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from deixis.errors import ConfigError
 from deixis.nn.shapes import expect_shape
 
-Relation = Literal["square", "none", "mean", "projection", "concat"]
+Relation = Literal["square", "none", "mean", "projection", "concat", "image_to_image"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +33,8 @@ class SQuAREConfig:
             "projection": the mean of all features, projected to a term of its own per query.
             "concat": R' is not added but stands in for the last Q // 2 queries of G, so that an
                 image still has Q tokens.
+            "image_to_image": nothing, but every patch looks at all patches of the set first, and
+                adds what it finds to its features; its cost grows with the square of S.
         num_layers, pre_norm, ffn, residual: the inside of the relational attention, which no
             source settles. By default one plain cross-attention: it has the shape of a
             Q-Former's and can be started from one.
@@ -64,6 +66,11 @@ class SQuAREConfig:
             raise ConfigError(
                 f"num_heads: expected a divisor of query_width ({self.query_width}), "
                 f"got {self.num_heads}."
+            )
+        if self.relation == "image_to_image" and self.feature_width % self.num_heads:
+            raise ConfigError(
+                f"num_heads: expected a divisor of feature_width ({self.feature_width}) for "
+                f'relation "image_to_image", got {self.num_heads}.'
             )
         if self.relation == "concat" and self.num_queries < 2:
             raise ConfigError(
@@ -158,6 +165,21 @@ class PooledRelation(nn.Module):
         return self.project(mean).unflatten(-1, (self.num_terms, -1))
 
 
+class ImageToImage(nn.Module):
+    """The baseline without queries: all patches of a set look at each other."""
+
+    def __init__(self, config: SQuAREConfig) -> None:
+        super().__init__()
+        width = config.feature_width
+        self.attention = CrossAttention(width, width, config.num_heads)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Return what patches (B, S, P, C) find in the images that exist (B, S), as large."""
+        flat = features.flatten(1, 2)  # (B, S * P, C)
+        seen = mask[:, :, None].expand(features.shape[:3]).flatten(1)
+        return self.attention(flat, flat, seen).unflatten(1, features.shape[1:3])
+
+
 class GlobalAttention(nn.Module):
     """Lets the queries look into one image: attention, feed-forward, each with residual and norm.
 
@@ -192,11 +214,13 @@ class SharedQueries(nn.Module):
             related = config.num_queries // 2
             own = config.num_queries - related
         self.queries = nn.Parameter(torch.randn(own, config.query_width) * 0.02)
-        self.relation: RelationalQueries | PooledRelation | None = None
+        self.relation: RelationalQueries | PooledRelation | ImageToImage | None = None
         if config.relation in ("square", "concat"):
             self.relation = RelationalQueries(config, related)
         elif config.relation in ("mean", "projection"):
             self.relation = PooledRelation(config)
+        elif config.relation == "image_to_image":
+            self.relation = ImageToImage(config)
 
     @torch.no_grad()
     def silence(self) -> None:
@@ -207,6 +231,8 @@ class SharedQueries(nn.Module):
         last: list[Any]
         if isinstance(self.relation, PooledRelation):
             last = [self.relation.project]
+        elif isinstance(self.relation, ImageToImage):
+            last = [self.relation.attention.output]
         elif isinstance(self.relation, RelationalQueries) and self.config.relation == "square":
             layer: Any = self.relation.layers[-1]
             last = [layer.attention.output, *([layer.ffn[1][-1]] if layer.ffn else [])]
@@ -219,7 +245,7 @@ class SharedQueries(nn.Module):
     def relate(self, features: Tensor, mask: Tensor) -> Tensor:
         """Return Gt (B, Q, D) of features (B, S, P, C) and the images that exist (B, S)."""
         own = self.queries.expand(len(features), -1, -1)
-        if self.relation is None:
+        if self.relation is None or isinstance(self.relation, ImageToImage):
             return own
         features, mask = _without_padding(features, mask)
         # A set without images (a question about nothing) may see zeros; its rows are dropped.
@@ -228,6 +254,16 @@ class SharedQueries(nn.Module):
         if self.config.relation == "concat":
             return torch.cat([own, related], dim=1)
         return own + related
+
+
+    def exchange(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Return what the queries look at: features (B, S, P, C) as they are, unless images look
+        at each other."""
+        if not isinstance(self.relation, ImageToImage):
+            return features
+        features, mask = _without_padding(features, mask)
+        found: Tensor = self.relation(features, mask | ~mask.any(1, keepdim=True))
+        return features + found
 
 
 class SQuARE(SharedQueries):
@@ -253,7 +289,8 @@ class SQuARE(SharedQueries):
         queries = self.relate(features, mask)  # (B, Q, D)
         sets, images = mask.shape
         repeated = queries[:, None].expand(-1, images, -1, -1)  # (B, S, Q, D)
-        rows = self.look(repeated.flatten(0, 1), features.flatten(0, 1))
+        known = self.exchange(features, mask)
+        rows = self.look(repeated.flatten(0, 1), known.flatten(0, 1))
         return rows.unflatten(0, (sets, images)).masked_fill(~mask[..., None, None], 0)
 
 

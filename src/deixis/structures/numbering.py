@@ -9,6 +9,8 @@ from typing import Protocol
 
 from deixis.errors import DataError
 
+_IMAGE_NAME = re.compile(r"\bimage (\d+)\b", re.IGNORECASE)
+
 
 class Clips(Protocol):
     """What numbering must know of an image set: which flat frames form which image."""
@@ -36,7 +38,17 @@ def image_name(image: int) -> str:
 
 def read_image_names(text: str) -> list[int]:
     """Return the image indices that a text mentions as "image N", in order."""
-    return [index_of(int(n)) for n in re.findall(r"\bimage (\d+)\b", text, re.IGNORECASE)]
+    return [index_of(int(n)) for n in _IMAGE_NAME.findall(text)]
+
+
+def heard_by(image: int, text: str) -> str:
+    """Return a text as one image of a set hears it: "image 2" is "this image" to the second, and
+    "another image" to all others."""
+
+    def named(match: re.Match[str]) -> str:
+        return "this image" if index_of(int(match[1])) == image else "another image"
+
+    return _IMAGE_NAME.sub(named, text)
 
 
 def frame_key(images: Clips, index: int) -> str:

@@ -21,6 +21,7 @@ from deixis.language.packed import Packed
 from deixis.training.directions import WordRows
 
 HEADS = 2  # are told in each of the last two layers; the others look where they like
+FEW = 4  # states of a short name
 REACH = 100  # columns that lie between a picture and an answer about it
 SHARP = 0.2  # how much a word that is asked for and shown counts at first
 
@@ -115,10 +116,11 @@ def _weights(target: Tensor) -> Tensor:
     """Return how much each state (S,) counts that looks for a target, in their order.
 
     Every word that follows says more of the target; which one is meant must be known before the
-    first. So the first state counts as much as all that follow.
+    first. So the first state counts as much as all that follow, and as ``FEW`` at least.
     """
     first = F.pad(target[1:] != target[:-1], (1, 0), value=True)
-    count = torch.bincount(target)[target]
+    run = first.long().cumsum(0) - 1
+    count = torch.bincount(run)[run].clamp(min=FEW)
     return torch.where(first, count, 1).float()
 
 

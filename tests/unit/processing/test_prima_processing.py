@@ -109,10 +109,35 @@ def test_what_a_person_types_is_no_special_token(processor):
     assert ids.count(config.image_token) == 2
 
 
+@pytest.mark.parametrize(
+    ("view", "second", "others"),
+    [
+        ("set", "image 2", "image 2"),
+        ("image", "this image", "another image"),
+    ],
+)
+def test_an_image_may_read_the_question_as_it_hears_it(images, view, second, others):
+    config = prima_tiny()
+    config.question_view = view
+    reading = PrimaProcessor.from_texts(config, TEXTS)
+    samples = [
+        Sample(images=images, question=Question(text=text)) for text in (TEXTS[0], "Is it red?")
+    ]
+    batch = reading.encode(samples)
+    read = [
+        reading.words.asker.decode(ids[held].tolist())
+        for ids, held in zip(batch.text, batch.text_held, strict=True)
+    ]
+    heard = [f"which of the mugs in {name} is full?" for name in (others, second, others)]
+    assert [one.replace(" ?", "?") for one in read[:3]] == heard
+    assert read[3] == read[4] == read[5]
+    assert len(read) == 6
+
+
 def test_a_long_question_keeps_its_end_for_the_q_former(processor):
-    ids = processor.words.asked("mug " * 200 + "kites?")
+    ids = processor.words.asked("mug " * 200 + "kites?", 0)
     assert len(ids) == processor.config.most_question
-    kites = processor.words.asked("kites?")
+    kites = processor.words.asked("kites?", 0)
     assert ids[0] == kites[0]
     assert ids[-len(kites) + 1 :] == kites[1:]
 

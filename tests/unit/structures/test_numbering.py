@@ -8,6 +8,7 @@ from deixis.structures.images import Frame, ImageSet
 from deixis.structures.numbering import (
     frame_index,
     frame_key,
+    heard_by,
     image_name,
     index_of,
     ordinal,
@@ -71,3 +72,12 @@ def test_ordinals_start_at_one():
 def test_image_names_are_found_in_words():
     assert read_image_names("Image 2 and image 10, not images 3 or image three.") == [1, 9]
     assert read_image_names("the image2 and preimage 4") == []
+
+
+def test_each_image_hears_of_itself_and_of_others():
+    asked = "The mug from image 2 and Image 12 in the other images, image2?"
+    assert [heard_by(image, asked) for image in (1, 11, 0)] == [
+        "The mug from this image and another image in the other images, image2?",
+        "The mug from another image and this image in the other images, image2?",
+        "The mug from another image and another image in the other images, image2?",
+    ]

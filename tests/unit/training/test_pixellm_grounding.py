@@ -22,7 +22,7 @@ from deixis.training.pixellm.pixellm_grounding import (
     JoiningObjective,
 )
 from deixis.training.pixellm.pixellm_stages import AnswerObjective
-from deixis.training.seeking import HEADS, seek_alike
+from deixis.training.seeking import FEW, HEADS, seek_alike
 from deixis.training.standing import asked_sayings
 
 
@@ -151,9 +151,9 @@ def test_heads_of_two_layers_are_told_to_look_where_the_target_lies(make_pixellm
             missed = -(share / share.sum() * heads[:, column, tokens].log()).sum(1).mean()
             sought[target].append(missed)
     # Which one is meant must be known before its first word: it counts as much as all that follow.
-    first = [missed[0] * len(missed) for missed in sought.values()]
+    first = [missed[0] * max(len(missed), FEW) for missed in sought.values()]
     later = [one for missed in sought.values() for one in missed[1:]]
-    count = 2 * sum(len(missed) for missed in sought.values()) - len(sought)
+    count = sum(max(len(missed), FEW) + len(missed) - 1 for missed in sought.values())
     lost = objective(model, batch)["sought"] / objective.weights["sought"]
     wanted = torch.stack([*first, *later]).sum() / count
     torch.testing.assert_close(lost, wanted, atol=1e-4, rtol=1e-4)

@@ -204,11 +204,12 @@ def _rows(model: PrimaModel, features: Tensor) -> Tensor:
     count = len(features)
     there = torch.ones(1, count, dtype=torch.bool)
     queries = model.relation.relate(features[None], there)
+    known = model.relation.exchange(features[None], there)[0]
     rows = queries.shape[1]
     out = model.qformer(
         input_ids=torch.zeros(count, QUESTION, dtype=torch.long, device="meta"),
         query_embeds=queries.expand(count, -1, -1),
-        encoder_hidden_states=features,
+        encoder_hidden_states=known,
     ).last_hidden_state
     read: Tensor = out[:, :rows]
     return read

@@ -19,9 +19,10 @@ from deixis.config import expected_one_of
 from deixis.errors import ConfigError
 from deixis.relation.square import SQuAREConfig
 
-PrimaRelation = Literal["square", "none", "pooling", "projection", "concat"]
+PrimaRelation = Literal["square", "none", "pooling", "projection", "concat", "image_to_image"]
 ImageName = Literal["after", "before"]
 ImageRows = Literal["queries", "patches"]
+QuestionView = Literal["set", "image"]
 MOST_IMAGES = 9  # "IMAGE1" must not be the beginning of another image's name
 
 RELATION_VALUES = {  # ours -> the station's
@@ -57,13 +58,13 @@ class PrimaConfig(PreTrainedConfig):
             relates images before the language decoder.
         num_queries: rows of an image; as many global as relational queries, for they are added.
         relation: what the global queries learn of the whole set: "square", or the ablations
-            "none", "pooling" (its mean, projected once), "projection" (its mean, projected to a
-            term per query) and "concat" (R' in place of the last queries).
+            "none", "pooling", "projection", "concat" and "image_to_image".
         relation_layers, relation_heads, relation_norm, relation_ffn, relation_residual,
-            relation_position: the inside of the relational attention, see ``relation/square.py``.
+            relation_position: the inside of the relational attention; all: ``relation/square.py``.
         relation_silent: whether a new R' begins at zero, so that training starts at InstructBLIP.
-        number_queries: whether the queries that look into an image know its number in the set, so
-            that they understand "in image 2".
+        question_view: whose question the Q-Former reads while it looks into an image: that of the
+            "set", as it was asked, or that of the "image", to which its own name is "this image"
+            and every other name "another image"; it knows no numbers of images.
         keep_text_rows: whether the Q-Former's text rows go to the language decoder too.
         fuse_heads: heads of the v1 block's attention of EVA to DINOv2.
         image_name: whether "(IMAGE1)" stands "after" its [SEG], as published, or "before" it.
@@ -108,7 +109,7 @@ class PrimaConfig(PreTrainedConfig):
         relation_residual: bool = False,
         relation_position: bool = False,
         relation_silent: bool = True,
-        number_queries: bool = False,
+        question_view: str = "set",
         keep_text_rows: bool = False,
         fuse_heads: int = 16,
         image_name: str = "after",
@@ -147,7 +148,7 @@ class PrimaConfig(PreTrainedConfig):
         self.relation_layers, self.relation_heads = relation_layers, relation_heads
         self.relation_norm, self.relation_ffn = relation_norm, relation_ffn
         self.relation_residual, self.relation_position = relation_residual, relation_position
-        self.relation_silent, self.number_queries = relation_silent, number_queries
+        self.relation_silent, self.question_view = relation_silent, question_view
         self.keep_text_rows = keep_text_rows
         self.fuse_heads, self.image_name = fuse_heads, image_name
         self.train_queries, self.train_mask_decoder = train_queries, train_mask_decoder
@@ -232,6 +233,7 @@ def _check(config: PrimaConfig) -> None:
         ("relation", get_args(PrimaRelation)),
         ("image_name", get_args(ImageName)),
         ("image_rows", get_args(ImageRows)),
+        ("question_view", get_args(QuestionView)),
         ("alignment_by", ("object", "phrase")),
     ):
         value = getattr(config, name)
@@ -361,7 +363,7 @@ def prima_scenes() -> PrimaConfig:
         },
         sam_config=scenes_sam(),
         num_queries=25,
-        number_queries=True,
+        question_view="image",
         relation_heads=4,
         fuse_heads=4,
         most_question=64,

@@ -1,7 +1,7 @@
 """What PRIMA reads: two views of every frame, a prompt with placeholders, the bare question.
 
-Shapes: F frames of G image sets, B rows (questions), N tokens, T tokens of the Q-Former's text,
-M targets, H W pixels of a frame.
+Shapes: F frames of G image sets, B rows (questions), X images of all rows, N tokens, T tokens of
+the Q-Former's text, M targets, H W pixels of a frame.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,8 @@ class PrimaBatch:
         set_of_row: (B,).
         tokens: (B, N) prompt, and the answer where it is known; filled from the left.
         images: (B, N) bool, which of them stand for an image; held: which are there at all.
-        text, text_held: (B, T) the question in the Q-Former's own words.
+        text, text_held: (X, T) the question in the Q-Former's own words, for every image of every
+            row.
         slots: the [SEG] tokens of the answer.
         placements: how each frame lies on SAM's canvas.
         truth: true answers, where known.

@@ -18,7 +18,7 @@ from deixis.errors import WeightsError
 from deixis.processing.words.pixellm_words import IMAGE_END, IMAGE_MARK, IMAGE_START, TYPED
 from deixis.processing.words.pixellm_words import PixelLMVocabulary as LlamaVocabulary
 from deixis.structures.answers import GroundedAnswer, Target
-from deixis.structures.numbering import index_of, ordinal
+from deixis.structures.numbering import heard_by, index_of, ordinal
 
 SYSTEM = (
     "A chat between a curious human and an artificial intelligence assistant. The assistant gives "
@@ -151,8 +151,11 @@ class PrimaWords:
         rest = answer.text[cursor:].lstrip() if first else answer.text[cursor:]
         return out + (TYPED if rest else ""), [*said, *([rest] if rest else [])]
 
-    def asked(self, question: str) -> list[int]:
-        """Return the question in the Q-Former's ids; of a long one the end."""
+    def asked(self, question: str, image: int) -> list[int]:
+        """Return the question in the Q-Former's ids, as it reads it while it looks into an image;
+        of a long one the end."""
+        if self.config.question_view == "image":
+            question = heard_by(image, question)
         return list(self.asker.encode(question).ids)
 
     # -- reading ----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from deixis.models.prima import Look, Seen, asked_frames
 from deixis.nn.cells import cell_cross_entropy, read_cells
 from deixis.processing.batch import moved
 from deixis.processing.batches.prima_batch import PrimaBatch
-from deixis.processing.prima import IGNORED, PrimaProcessor
+from deixis.processing.prima import PrimaProcessor
 from deixis.processing.words.prima_words import slots_written
 from deixis.scenes.knowing.asked import Asked
 from deixis.scenes.knowing.facts import Facts
@@ -42,11 +42,12 @@ from deixis.training.directions import (
     unfound,
     unheard,
 )
+from deixis.training.prima.prima_aims import aims_of, looking_at
 from deixis.training.prima.prima_asking import ASKED, Asking, asked_by, middles_on_canvas
 from deixis.training.prima.prima_bases import SHARES, shown, unknown
 from deixis.training.prima.prima_objective import PrimaObjective, readable, text_loss
 from deixis.training.prima.prima_standing import ALL, COUNT, asked_of, true_of
-from deixis.training.seeking import lookers, seeking_loss
+from deixis.training.seeking import seeking_loss
 from deixis.training.standing import descriptions, directions_of_sayings, in_cells
 
 WAYS = ("row", "found")  # words are asked of rows, and rows of words
@@ -67,6 +68,7 @@ class Questions:
             true.
         meant: (X, h * w) how much each part of an image shows of what is to be drawn there; all
             targets of a question alike, however large.
+        aims: (B, N) what each token of an answer is about; see ``prima_aims.py``.
     """
 
     asked: PrimaBatch
@@ -77,6 +79,7 @@ class Questions:
     sayings: Tensor
     true: Tensor
     meant: Tensor
+    aims: Tensor
 
     def to(self, device: torch.device | str) -> "Questions":
         """Return all of it on a device."""
@@ -124,6 +127,7 @@ class PrimaGathering(PrimaObjective):
                 for own in facts for frame in own.frames
             ]),
             meant=_meant(asked, self.side),
+            aims=aims_of(asked, self.processor.words),
         )
 
     def __call__(self, model: Any, batch: Questions) -> dict[str, Tensor]:
@@ -207,13 +211,14 @@ class PrimaSpeaking(PrimaGathering):
         columns = self._columns(seen, asked)
         here = row[:, None], columns  # (X, Q)
         table = model.language.get_input_embeddings().weight
-        starts, slots = starts_of(seen.lengths), asked.slots
-        looking = lookers(starts, asked.truth.labels != IGNORED, slots.row, slots.column)
+        looking = looking_at(batch.aims, seen)
+        naming = tuple(one[looking[2] >= 0] for one in looking)
+        knows = early[naming[:2]]
         parts = {
             "text": text_loss(model.speak(hidden, seen), asked.truth.labels),
             "asks": (off * known).sum() / known.sum().clamp(min=1),
-            "heard": unheard(early[looking[:2]], self.named(table), batch.heard[looking[2]])
-            + unheard(early[looking[:2]], self._said(early.states), batch.sayings[looking[2]]),
+            "heard": unheard(knows, self.named(table), batch.heard[naming[2]])
+            + unheard(knows, self._said(early.states), batch.sayings[naming[2]]),
             "numbered": self._unnumbered(model, early[here], asked.layout.image[frame]),
             "sought": seeking_loss(
                 model.language.model, [early, before], self._wanted(columns, seen, asked), looking
@@ -242,17 +247,20 @@ class PrimaSpeaking(PrimaGathering):
         return F.cross_entropy(logits.mT, number[:, None].expand(rows.shape[:2]))
 
     def _wanted(self, columns: Tensor, seen: Seen, asked: PrimaBatch) -> Tensor:
-        """Return (M, W): how much each column of a target's row shows of it."""
+        """Return (M + 1, W): how much each column of a target's row shows of it; last where to look
+        when there is NOTHING, at the first column of all."""
         assert asked.truth is not None
         row, frame = asked_frames(asked)  # (X,)
         slots, side = asked.slots, self.side
         wanted = seen.rows.new_zeros(len(slots.row), seen.embedded.shape[1], dtype=torch.float)
+        nowhere = F.one_hot(slots.row.new_zeros(1), wanted.shape[1]).float()
         if not len(slots.row):
-            return wanted
+            return nowhere
         here = (row == slots.row[:, None]) & (frame == slots.frame[:, None])  # (M, X)
         masks = torch.stack(asked.truth.masks)  # (M, H, W)
         cover = F.adaptive_avg_pool2d(masks, side).flatten(1)  # (M, h * w)
-        return wanted.scatter(1, columns[here.long().argmax(1), : side**2], cover)
+        wanted = wanted.scatter(1, columns[here.long().argmax(1), : side**2], cover)
+        return torch.cat([wanted, nowhere])
 
 
 def _meant(asked: PrimaBatch, side: int) -> Tensor:

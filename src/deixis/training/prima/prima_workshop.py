@@ -31,7 +31,7 @@ from deixis.training.recipes import READ_QUESTIONS, scene_of, scene_texts
 from deixis.training.running.adapters import merge_adapters
 from deixis.training.running.beginning import begin, from_nothing
 from deixis.training.running.feeding import Workshop
-from deixis.training.seeking import seek_words
+from deixis.training.seeking import pass_on_what_is_found, seek_words
 
 TAUGHT = ("refer", "many", "multi", "absent", "plain")  # tasks without prompts and clips
 JUDGED = ("refer", "many", "multi-words", "absent", "plain", "compose")
@@ -75,6 +75,7 @@ def build_model(run: TrainRun, folder: Path) -> tuple[PrimaModel, PrimaProcessor
             begin_audibly(model.qformer)
         let_words_be_heard(model.language.get_input_embeddings())
         seek_words(model.language.model, processor.words.vocabulary.encode)
+        pass_on_what_is_found(model.language.model)
         look_nearby(model.vision.eva)
         look_nearby(model.decoding.sam.vision_encoder)
     return ready(model), processor

@@ -4,15 +4,21 @@
     deixis train runs/prima_base.yaml
     python benchmarks/prima_questions.py [--variants square aligned ...] [--seeds 1 2]
 
-All begin with the stage 0 of ``--base``. Writes ``prima_questions.json`` beside this file and the
-tables, mean and half the range over seeds, to stdout. What is finished is not done again.
+All begin with the stage 0 of ``--base`` and are trained with one core each, as many at a time as
+there are. Writes ``prima_questions.json`` beside this file and the tables, mean and half the range
+over seeds, to stdout. What is finished is not done again.
 """
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from deixis.config import load_run
 from deixis.evaluation.running.benchmarks import open_benchmark
@@ -21,6 +27,7 @@ from deixis.models.prima import PRESETS
 from deixis.reasoning.reasoner import load
 from deixis.training.prima.prima_objective import published_parts
 from deixis.training.running.beginning import make_config
+from deixis.training.running.checkpoints import DONE, read_json
 from deixis.training.running.trainer import train
 
 HOME = Path(__file__).parent
@@ -47,25 +54,33 @@ def main() -> None:
     parser.add_argument("--base", type=Path, default=Path("out/prima_base/last"))
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2])
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--together", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("out"))
     parser.add_argument("--report", type=Path, default=HOME / "prima_questions.json")
     options = parser.parse_args()
     found: dict[str, Any] = {}
     if options.report.exists():
         found = json.loads(options.report.read_text())
-    for variant in options.variants:
-        for seed in options.seeds:
-            key = f"{variant}/{seed}/{options.steps}/{options.count}"
-            if key not in found:
-                found[key] = run(variant, seed, options)
-                options.report.write_text(json.dumps(found, indent=1))
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that begin now
+    pool = ProcessPoolExecutor(options.together, mp_context=get_context("spawn"))
+    work = {
+        pool.submit(run, variant, seed, options): key
+        for seed in options.seeds
+        for variant in options.variants
+        if (key := f"{variant}/{seed}/{options.steps}/{options.count}") not in found
+    }
+    for done in as_completed(work):
+        found[work[done]] = done.result()
+        options.report.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
     print(table(found, options.variants))
 
 
 def run(variant: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Train one variant from one seed, and return the figures of every slice."""
+    """Train one variant from one seed with one core, and return its minutes of training and the
+    figures of every slice."""
+    torch.set_num_threads(1)
     changes = [
         *VARIANTS[variant],
         f"name=prima_question_{variant}_{seed}",
@@ -77,14 +92,20 @@ def run(variant: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     config = make_config(made.model, made.model_overrides, PRESETS)
     names = json.dumps([part.name for part in published_parts(config)])
     folder = train([RUN], [*changes, f"stages.published.train={names}"], options.out)
-    samples = open_benchmark("multi-words", count=options.count, seed=7).samples
-    return dict(evaluate_slices(load(folder / "last"), samples))
+    seconds = sum(read_json(done)["seconds"] for done in folder.glob(f"*/{DONE}"))
+    reasoner = load(folder / "last")
+    sets, alone = (
+        evaluate_slices(reasoner, open_benchmark(task, count=count, seed=7).samples)
+        for task, count in (("multi-words", options.count), ("refer", options.count // 4))
+    )
+    return {"minutes": round(seconds / 60, 2), **sets, "images: 1": alone["all"]}
 
 
 def table(found: dict[str, Any], variants: Sequence[str]) -> str:
     """Return miou / image accuracy of every slice as Markdown, mean +- half the range."""
     runs = {v: [one for key, one in found.items() if key.split("/")[0] == v] for v in variants}
-    slices = sorted({name for group in runs.values() for one in group for name in one})
+    named = {name for group in runs.values() for one in group for name in one}
+    slices = sorted(named - {"minutes"})
     lines = [f"| slice | {' | '.join(variants)} |", "|---" * (1 + len(variants)) + "|"]
     for name in slices:
         cells = []

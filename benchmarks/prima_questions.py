@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--base", type=Path, default=Path("out/prima_base/last"))
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2])
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=960)
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--together", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("out"))

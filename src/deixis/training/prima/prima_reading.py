@@ -47,14 +47,6 @@ from deixis.training.prima.prima_asking import ASKED, Asking, asked_by, middles_
 from deixis.training.prima.prima_bases import SHARES, shown, unknown
 from deixis.training.prima.prima_objective import PrimaObjective, readable, text_loss
 from deixis.training.prima.prima_standing import ALL, COUNT, asked_of, true_of
-from deixis.training.prima.prima_turns import (
-    TURNS,
-    images_of_targets,
-    turns_in_answer,
-    turns_in_image,
-    unsaid_turns,
-    unshown_turns,
-)
 from deixis.training.seeking import seeking_loss
 from deixis.training.standing import descriptions, directions_of_sayings, in_cells
 
@@ -105,13 +97,12 @@ class PrimaGathering(PrimaObjective):
         self.side = isqrt(processor.config.rows_per_image)  # of the grid whose parts rows show
         both = {f"{way}_{kind}": SHARES[kind] for way in WAYS for kind in KINDS}
         self.weights: Mapping[str, float] = {
-            **SHARES, **both, "found_sayings": 0.5, "meant": 1.0, "placed": 0.5, "turned": 0.5,
+            **SHARES, **both, "found_sayings": 0.5, "meant": 1.0, "placed": 0.5,
         }  # fmt: skip
         width, places = processor.config.text_config.hidden_size, self.side**2
-        sizes = COUNT, 1, places, TURNS, TURNS
-        self.standing, self.meaning, self.places, self.turns, self.order = directions_of_sayings(
-            width, sum(sizes)
-        ).split(sizes)
+        self.standing, self.meaning, self.places = directions_of_sayings(
+            width, COUNT + 1 + places
+        ).split([COUNT, 1, places])
 
     def collate(self, scenes: Sequence[Scene]) -> Any:
         """Encode the questions, and look up what every pixel shows; all frames have one size.
@@ -164,25 +155,7 @@ class PrimaGathering(PrimaObjective):
             parts[f"found_{kind}"] = unfound(rows, words, shares_of(labels, len(words)))
         directions = self.standing.to(rows.device)
         parts["found_sayings"] = unfound(rows, directions, batch.true[frame])
-        return parts | {
-            "meant": self._unmeant(rows, batch),
-            "placed": self._unplaced(rows),
-            "turned": self._unturned(rows, batch.asked),
-        }
-
-    def _unturned(self, rows: Tensor, asked: PrimaBatch) -> Tensor:
-        """Return how far the rows (X, h * w, D) that show a target are from saying the how many-th
-        of its image it is, in nats."""
-        _, here = images_of_targets(asked)
-        directions = self.turns.to(rows.device)[turns_in_image(asked)]
-        return unshown_turns(rows, directions, here, here, _cover(asked, self.side))
-
-    def _unordered(self, rows: Tensor, asked: PrimaBatch) -> Tensor:
-        """Return how far states (X, h * w, D) of the rows that show a target are from saying the
-        how many-th of the whole answer it is, in nats."""
-        mine, here = images_of_targets(asked)
-        directions = self.order.to(rows.device)[turns_in_answer(asked)]
-        return unshown_turns(rows, directions, mine, here, _cover(asked, self.side))
+        return parts | {"meant": self._unmeant(rows, batch), "placed": self._unplaced(rows)}
 
     def _unplaced(self, rows: Tensor) -> Tensor:
         """Return how far rows (X, h * w, D) are from the one direction of their place, in nats."""
@@ -206,17 +179,17 @@ class PrimaSpeaking(PrimaGathering):
     """Teaches reading and writing around bases that see and draw already; nothing is drawn.
 
     Beside words, the state of every [SEG] learns what SAM was taught to understand, words and a
-    place: "asks". What pre-training brings is told. Two layers before the last the rows of an image
-    know its number ("numbered"), and the how many-th target they show ("ordered"); what names or
-    draws a target knows its words that the question says ("heard"), and the how many-th it is
-    ("counted"). The last two layers look where the target lies ("sought", ``training/seeking.py``).
+    place: "asks". What pre-training brings is told: "numbered", two layers before the last the rows
+    of an image know its number; "heard", there what names or draws a target knows its words that
+    the question says; and "sought", the last two layers look where the target lies
+    (``training/seeking.py``).
     """
 
     def __init__(self, processor: PrimaProcessor) -> None:
         super().__init__(processor)
         rows = {name: share for name, share in self.weights.items() if name not in SHARES}
         self.asking = Asking(processor.config.prompt_width)
-        told = {"numbered": 0.5, "ordered": 0.5, "heard": 1.0, "counted": 0.5, "sought": 1.0}
+        told = {"numbered": 0.5, "heard": 1.0, "sought": 1.0}
         self.weights = {"text": 1.0, "asks": 5.0, **told, **rows}
         encode = processor.words.vocabulary.encode
         self.numbers = [encode(f" {1 + n}")[-1] for n in range(processor.config.most_images)]
@@ -247,10 +220,6 @@ class PrimaSpeaking(PrimaGathering):
             "heard": unheard(knows, self.named(table), batch.heard[naming[2]])
             + unheard(knows, self._said(early.states), batch.sayings[naming[2]]),
             "numbered": self._unnumbered(model, early[here], asked.layout.image[frame]),
-            "ordered": self._unordered(early[here][:, : self.side**2], asked),
-            "counted": unsaid_turns(
-                knows, self.order.to(knows.device), turns_in_answer(asked)[naming[2]]
-            ),
             "sought": seeking_loss(
                 model.language.model, [early, before], self._wanted(columns, seen, asked), looking
             ),
@@ -280,37 +249,33 @@ class PrimaSpeaking(PrimaGathering):
     def _wanted(self, columns: Tensor, seen: Seen, asked: PrimaBatch) -> Tensor:
         """Return (M + 1, W): how much each column of a target's row shows of it; last where to look
         when there is NOTHING, at the first column of all."""
+        assert asked.truth is not None
+        row, frame = asked_frames(asked)  # (X,)
         slots, side = asked.slots, self.side
         wanted = seen.rows.new_zeros(len(slots.row), seen.embedded.shape[1], dtype=torch.float)
         nowhere = F.one_hot(slots.row.new_zeros(1), wanted.shape[1]).float()
         if not len(slots.row):
             return nowhere
-        _, here = images_of_targets(asked)
-        wanted = wanted.scatter(
-            1, columns[here.long().argmax(1), : side**2], _cover(asked, side)
-        )
+        here = (row == slots.row[:, None]) & (frame == slots.frame[:, None])  # (M, X)
+        masks = torch.stack(asked.truth.masks)  # (M, H, W)
+        cover = F.adaptive_avg_pool2d(masks, side).flatten(1)  # (M, h * w)
+        wanted = wanted.scatter(1, columns[here.long().argmax(1), : side**2], cover)
         return torch.cat([wanted, nowhere])
-
-
-def _cover(asked: PrimaBatch, side: int) -> Tensor:
-    """Return (M, side * side): how much each part of a target's image shows of it."""
-    assert asked.truth is not None
-    if not asked.truth.masks:
-        return torch.zeros(0, side**2)
-    return F.adaptive_avg_pool2d(torch.stack(asked.truth.masks).float(), side).flatten(1)
 
 
 def _meant(asked: PrimaBatch, side: int) -> Tensor:
     """Return (X, side * side): what of each image of each question is to be drawn; the targets of
     a question have one sum together."""
-    row, _ = asked_frames(asked)  # (X,)
+    assert asked.truth is not None
+    row, frame = asked_frames(asked)  # (X,)
     slots = asked.slots
     meant = torch.zeros(len(row), side**2)
     if not len(slots.row):
         return meant
-    cover, count = _cover(asked, side), torch.bincount(slots.row, minlength=len(asked.tokens))
-    share = cover / cover.sum(1, keepdim=True).clamp(min=1e-6) / count[slots.row, None]
-    _, here = images_of_targets(asked)
+    cover = F.adaptive_avg_pool2d(torch.stack(asked.truth.masks).float(), side).flatten(1)
+    count = torch.bincount(slots.row, minlength=len(asked.tokens))[slots.row]
+    share = cover / cover.sum(1, keepdim=True).clamp(min=1e-6) / count[:, None]
+    here = (row == slots.row[:, None]) & (frame == slots.frame[:, None])  # (M, X)
     return meant.index_add(0, here.long().argmax(1), share)
 
 

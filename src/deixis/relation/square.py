@@ -32,7 +32,7 @@ class SQuAREConfig:
             "mean": the mean of all features, projected once, added to every query alike.
             "projection": the mean of all features, projected to a term of its own per query.
             "concat": R' is not added but stands in for the last Q // 2 queries of G, so that an
-                image still has Q tokens.
+                image still has Q tokens; G keeps its shape, so that it can be another relation's.
             "image_to_image": nothing, but every patch looks at all patches of the set first, and
                 adds what it finds to its features; its cost grows with the square of S.
         num_layers, pre_norm, ffn, residual: the inside of the relational attention, which no
@@ -209,11 +209,10 @@ class SharedQueries(nn.Module):
     def __init__(self, config: SQuAREConfig) -> None:
         super().__init__()
         self.config = config
-        own = related = config.num_queries
+        related = config.num_queries
         if config.relation == "concat":
             related = config.num_queries // 2
-            own = config.num_queries - related
-        self.queries = nn.Parameter(torch.randn(own, config.query_width) * 0.02)
+        self.queries = nn.Parameter(torch.randn(config.num_queries, config.query_width) * 0.02)
         self.relation: RelationalQueries | PooledRelation | ImageToImage | None = None
         if config.relation in ("square", "concat"):
             self.relation = RelationalQueries(config, related)
@@ -252,9 +251,8 @@ class SharedQueries(nn.Module):
         seen = mask | ~mask.any(1, keepdim=True)
         related = self.relation(features, seen)
         if self.config.relation == "concat":
-            return torch.cat([own, related], dim=1)
+            return torch.cat([own[:, : -related.shape[1]], related], dim=1)
         return own + related
-
 
     def exchange(self, features: Tensor, mask: Tensor) -> Tensor:
         """Return what the queries look at: features (B, S, P, C) as they are, unless images look

@@ -58,6 +58,11 @@ def test_a_question_belongs_to_its_slices(count, targets, names):
     assert set(slices_of(images(count), answer(*targets))) == names
 
 
+def test_a_kind_of_question_is_a_slice():
+    about = images(1), answer(("mug", {0: 6}))
+    assert set(slices_of(*about, "identity")) == {*slices_of(*about), "kind: identity"}
+
+
 class Repeating:
     """Says the same about every question."""
 
@@ -75,7 +80,12 @@ class Repeating:
 def test_every_slice_counts_its_own_samples():
     small, large = answer(("mug", {0: 6})), answer(("mug", {0: 300}))
     samples = [
-        Sample(images=images(1), question=Question(text="?"), answer=truth)
+        Sample(
+            images=images(1),
+            question=Question(text="?"),
+            answer=truth,
+            type="" if truth is small else "spatial",
+        )
         for truth in [small] * 17 + [large] * 3
     ]
     reasoner = Repeating(large)
@@ -86,4 +96,5 @@ def test_every_slice_counts_its_own_samples():
         **{"miou": 1.0, "giou": 1.0, "recall": 1.0, "image_accuracy": 1.0},
         "samples": 3,
     }
+    assert found["kind: spatial"] == found["size: large"]
     assert found["size: small"]["miou"] == pytest.approx(6 / 300)

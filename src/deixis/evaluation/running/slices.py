@@ -19,9 +19,12 @@ SMALL, LARGE = 0.02, 0.08  # shares of an image, of the smallest target
 BATCH = 16
 
 
-def slices_of(images: ImageSet, truth: GroundedAnswer) -> tuple[str, ...]:
-    """Return the names of the slices that a question belongs to; "all" is always one."""
+def slices_of(images: ImageSet, truth: GroundedAnswer, kind: str = "") -> tuple[str, ...]:
+    """Return the names of the slices that a question of some kind belongs to; "all" is always
+    one."""
     names = ["all", f"images: {len(images)}"]
+    if kind:
+        names.append(f"kind: {kind}")
     targets = [target for target in truth.targets if target.masks]
     if not targets:
         return (*names, "targets: none")
@@ -51,7 +54,7 @@ def evaluate_slices(
         for sample, said in zip(batch, answers, strict=True):
             assert sample.answer is not None, "questions of which the truth is known"
             tally = measure(sample.images, sample.answer, said, measures)
-            for name in slices_of(sample.images, sample.answer):
+            for name in slices_of(sample.images, sample.answer, sample.type):
                 tallies.setdefault(name, Tally()).merge(tally)
         batch.clear()
 

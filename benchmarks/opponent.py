@@ -1,21 +1,26 @@
 """The unified family beside a GLaMM-shaped opponent: what an answer about three images costs, at
 no worse quality after the same minutes of training.
 
-    python benchmarks/opponent.py [--minutes 20] [--answers 300] [--out out/opponent]
+    python benchmarks/opponent.py [--minutes 20] [--answers 300] [--out out/opponent] [--together]
 
 The opponent reads all patches of every image and has no relation (``runs/opponent_glamm.yaml``);
 ours is the small preset (``runs/opponent_deixis.yaml``). Both learn from the same kinds of scenes,
 two fifths of the minutes to see and the rest to speak; steps are set by how long twenty of them
 take, so nothing else should run. Quality is miou on fresh ``scenes:multi-words``, which asks
 nothing that points. Cost is counted on the meta device, as ``deixis flops`` does. Twice the
-minutes, and a little for the answers.
+minutes, and a little for the answers; with ``--together`` both learn at once, with one core each.
 """
 
 import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from results import record
 
 from deixis.evaluation.costing.cost import count_operations
@@ -52,8 +57,10 @@ def steps_for(run: Path, shares: dict[str, float], minutes: float) -> list[str]:
     return [f"stages.{stage}.steps={max(1, int(count))}" for stage, count in steps.items()]
 
 
-def side(name: str, options: argparse.Namespace) -> dict[str, Any]:
+def side(options: argparse.Namespace, name: str) -> dict[str, Any]:
     """Train one side; return its minutes, quality and cost."""
+    if options.together:
+        torch.set_num_threads(1)
     run = SIDES[name]
     folder = options.out / run.stem
     shares = SHARES[name]
@@ -77,8 +84,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--answers", type=int, default=300)
     parser.add_argument("--out", type=Path, default=Path("out/opponent"))
+    parser.add_argument("--together", action="store_true")
     options = parser.parse_args()
-    found = {name: side(name, options) for name in SIDES}
+    if options.together:
+        os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that begin now
+        with ProcessPoolExecutor(len(SIDES), mp_context=get_context("spawn")) as pool:
+            found = dict(zip(SIDES, pool.map(partial(side, options), SIDES), strict=True))
+    else:
+        found = {name: side(options, name) for name in SIDES}
     ours, theirs = found["deixis"], found["glamm"]
     no_worse = ours["metrics"]["miou"] >= theirs["metrics"]["miou"]
     times = theirs["gigaflops_in_all"] / ours["gigaflops_in_all"]
@@ -89,6 +102,7 @@ def main() -> None:
         f">= {TIMES}",
         images=IMAGES,
         answer_tokens=TOKENS,
+        cores_each=1 if options.together else os.cpu_count(),
         **found,
     )
 

@@ -15,7 +15,7 @@ from deixis.structures.answers import GroundedAnswer, Target
 from deixis.structures.images import Frame, ImageSet
 from deixis.structures.masks import Mask
 from deixis.structures.samples import Question, Sample
-from deixis.training.prima.prima_aims import NOTHING, UNTOLD, aims_of
+from deixis.training.prima.prima_aims import NOTHING, UNTOLD, aims_of, deciding
 from deixis.training.prima.prima_reading import PrimaSpeaking
 from deixis.training.prima.prima_workshop import ready
 from deixis.training.seeking import FEW
@@ -85,6 +85,24 @@ def test_names_before_the_masks_belong_to_them():
     runs = told(processor_of("before"), sample(TEXT, WHERE))
     assert ("(IMAGE1) [SEG]", 0) in runs
     assert ("(IMAGE3) [SEG]", 1) in runs
+
+
+def test_numbers_of_images_and_what_follows_them_decide():
+    processor = processor_of()
+    batch = processor.encode([sample(TEXT, WHERE)], with_truth=True)
+    aims, labels = aims_of(batch, processor.words), batch.truth.labels
+    runs = groupby(zip(aims[0].tolist(), range(aims.shape[1]), strict=True), lambda pair: pair[0])
+    ends = set()
+    for aim, run in runs:
+        places = [place for _, place in run]
+        ends |= {places[0], places[-1]} if aim > UNTOLD else set()
+    assert set(torch.nonzero(deciding(aims)[0]).flatten().tolist()) == ends
+    said = [written(processor, [token]) for token in labels[0][deciding(aims)[0]].tolist()]
+    assert [one for one in said if one.isdigit()][:2] == ["1", "3"]
+    assert said.count("and") == 2
+    assert said.count("</p>") == 2
+    assert "." in said
+    assert "mug" not in said
 
 
 @pytest.mark.parametrize("text", ["Nothing red is there.", "The answer is image 2."])

@@ -333,12 +333,12 @@ def prima_scenes() -> PrimaConfig:
     """Seven million weights, for our scenes of 128 pixels: what ``runs/prima_tiny.yaml`` trains."""
     return PrimaConfig(
         vision_config={
-            "hidden_size": 160,
-            "intermediate_size": 480,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 5,
-            "image_size": 112,
-            "patch_size": 14,
+            "hidden_size": 128,
+            "intermediate_size": 384,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 4,
+            "image_size": 128,
+            "patch_size": 8,
             "initializer_range": 0.02,
         },
         qformer_config={
@@ -348,7 +348,7 @@ def prima_scenes() -> PrimaConfig:
             "num_attention_heads": 4,
             "intermediate_size": 384,
             "max_position_embeddings": 128,
-            "encoder_hidden_size": 160,
+            "encoder_hidden_size": 128,
             "hidden_dropout_prob": 0.0,  # no picture is seen twice
             "attention_probs_dropout_prob": 0.0,
         },

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from deixis.language.splice import starts_of
@@ -43,6 +44,14 @@ def looking_at(aims: Tensor, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
     aim, and that aim (S,)."""
     row, token = torch.nonzero(aims > UNTOLD, as_tuple=True)
     return row, starts_of(seen.lengths)[row, token] - 1, aims[row, token]
+
+
+def deciding(aims: Tensor) -> Tensor:
+    """Return (B, N) which tokens decide on what comes next: the last that is about one aim, such as
+    the number of an image, and the first about another, such as "and" or the end of a phrase."""
+    changes = aims[:, 1:] != aims[:, :-1]
+    border = F.pad(changes, (1, 0)) | F.pad(changes, (0, 1))
+    return border & (aims > UNTOLD)
 
 
 def _aims(ids: Sequence[int], words: PrimaWords) -> Iterator[int]:

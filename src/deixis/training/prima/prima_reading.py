@@ -42,7 +42,7 @@ from deixis.training.directions import (
     unfound,
     unheard,
 )
-from deixis.training.prima.prima_aims import aims_of, looking_at
+from deixis.training.prima.prima_aims import aims_of, deciding, looking_at
 from deixis.training.prima.prima_asking import ASKED, Asking, asked_by, middles_on_canvas
 from deixis.training.prima.prima_bases import SHARES, shown, unknown
 from deixis.training.prima.prima_objective import PrimaObjective, readable, text_loss
@@ -178,11 +178,11 @@ class PrimaGathering(PrimaObjective):
 class PrimaSpeaking(PrimaGathering):
     """Teaches reading and writing around bases that see and draw already; nothing is drawn.
 
-    Beside words, the state of every [SEG] learns what SAM was taught to understand, words and a
-    place: "asks". What pre-training brings is told: "numbered", two layers before the last the rows
-    of an image know its number; "heard", there what names or draws a target knows its words that
-    the question says; and "sought", the last two layers look where the target lies
-    (``training/seeking.py``).
+    Few tokens decide where an answer goes on, and they count once more: "decided". Beside words,
+    the state of every [SEG] learns what SAM was taught to understand, words and a place: "asks".
+    What pre-training brings is told: "numbered", two layers before the last the rows of an image
+    know its number; "heard", there what names or draws a target knows its words that the question
+    says; and "sought", the last two layers look where the target lies (``training/seeking.py``).
     """
 
     def __init__(self, processor: PrimaProcessor) -> None:
@@ -190,7 +190,7 @@ class PrimaSpeaking(PrimaGathering):
         rows = {name: share for name, share in self.weights.items() if name not in SHARES}
         self.asking = Asking(processor.config.prompt_width)
         told = {"numbered": 0.5, "heard": 1.0, "sought": 1.0}
-        self.weights = {"text": 1.0, "asks": 5.0, **told, **rows}
+        self.weights = {"text": 1.0, "decided": 1.0, "asks": 5.0, **told, **rows}
         encode = processor.words.vocabulary.encode
         self.numbers = [encode(f" {1 + n}")[-1] for n in range(processor.config.most_images)]
 
@@ -214,8 +214,11 @@ class PrimaSpeaking(PrimaGathering):
         looking = looking_at(batch.aims, seen)
         naming = tuple(one[looking[2] >= 0] for one in looking)
         knows = early[naming[:2]]
+        logits, labels = model.speak(hidden, seen), asked.truth.labels
+        decided = deciding(batch.aims)
         parts = {
-            "text": text_loss(model.speak(hidden, seen), asked.truth.labels),
+            "text": text_loss(logits, labels),
+            "decided": text_loss(logits[decided], labels[decided]),
             "asks": (off * known).sum() / known.sum().clamp(min=1),
             "heard": unheard(knows, self.named(table), batch.heard[naming[2]])
             + unheard(knows, self._said(early.states), batch.sayings[naming[2]]),

@@ -330,7 +330,7 @@ def prima_tiny() -> PrimaConfig:
 
 
 def prima_scenes() -> PrimaConfig:
-    """Seven million weights, for our scenes of 128 pixels: what ``runs/prima_tiny.yaml`` trains."""
+    """Six million weights, for our scenes of 128 pixels: what ``runs/prima_tiny.yaml`` trains."""
     return PrimaConfig(
         vision_config={
             "hidden_size": 128,
@@ -338,7 +338,7 @@ def prima_scenes() -> PrimaConfig:
             "num_hidden_layers": 6,
             "num_attention_heads": 4,
             "image_size": 128,
-            "patch_size": 8,
+            "patch_size": 8,  # of 16, a quarter of the things was never known
             "initializer_range": 0.02,
         },
         qformer_config={

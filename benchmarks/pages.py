@@ -1,10 +1,11 @@
-"""Fills docs/benchmarks.md, metrics.md and pixellm.md from the measurements kept beside them.
+"""Fills docs/benchmarks.md, metrics.md, pixellm.md and prima.md from the measurements kept beside
+them.
 
     python benchmarks/pages.py
 
 The effects of traps come from docs/traps.json (``python benchmarks/traps.py``), the evaluator's own
-cost, the seconds to open files and the speed of metrics and of PixelLM from the JSON of their
-scripts here.
+cost, the seconds to open files, the speed of metrics and of PixelLM and the answers to the readers'
+questions about PRIMA from the JSON of their scripts here.
 """
 
 import json
@@ -15,10 +16,18 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 DOCS = ROOT / "docs"
-BENCHMARKS, METRICS, PIXELLM = DOCS / "benchmarks.md", DOCS / "metrics.md", DOCS / "pixellm.md"
+BENCHMARKS, METRICS = DOCS / "benchmarks.md", DOCS / "metrics.md"
+PIXELLM, PRIMA = DOCS / "pixellm.md", DOCS / "prima.md"
 TRAPS = ROOT / "docs" / "traps.json"
 SPEEDS = ("iou", "boundary", "elsewhere", "rle", "assign")  # benchmarks/metrics_NAME.json
 END = "<!-- end of figures -->"
+BOTH = ("miou", "image_accuracy")
+VARIANTS = ("square", "none", "pooling", "projection", "image_to_image", "concat", "fewer")
+SLICES = (
+    *(f"images: {count}" for count in (1, 2, 3, 4)),
+    *("size: small", "size: middle", "size: large", "parts"),
+    *("targets: one", "targets: several", "shown: in one image", "shown: in several images"),
+)
 KINDS = {  # of benchmarks/opening.py, in words
     "talk": "LLaVA-Instruct, VideoGPT+",
     "regions": "Osprey, Inst-IT",
@@ -94,10 +103,43 @@ def pixellm() -> str:
     return "\n".join(lines) + "\n"
 
 
+def variants() -> str:
+    """Return the table of what each way in which images meet is worth."""
+    told = [*(("all", one) for one in BOTH), ("images: 1", "miou")]
+    told += [(f"kind: {kind}", "image_accuracy") for kind in ("identity", "spatial")]
+    told += [("targets: several", "image_accuracy")]
+    names = [figure if name == "all" else f"{name}: {figure}" for name, figure in told]
+    lines = [f"| variant | {' | '.join(names)} |", "|---" * (1 + len(told)) + "|"]
+    for variant in VARIANTS:
+        cells = [_over_seeds(variant, *one) for one in told]
+        lines.append(f"| `{variant}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def slices() -> str:
+    """Return the table of how questions of each sort are answered, with and without SQuARE."""
+    sides = ("square", "none")
+    names = [f"`{side}`: {figure}" for side in sides for figure in BOTH]
+    lines = [f"| slice | questions | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
+    for name in SLICES:
+        count = next(iter(read(HERE / "prima_questions.json").values()))[name]["samples"]
+        cells = [_over_seeds(side, name, figure) for side in sides for figure in BOTH]
+        lines.append(f"| {name} | {count} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _over_seeds(variant: str, name: str, figure: str) -> str:
+    """Return the mean of a figure of a slice and half its range over the seeds of a variant."""
+    runs = read(HERE / "prima_questions.json")
+    values = [one[name][figure] for key, one in runs.items() if key.split("/")[0] == variant]
+    return f"{sum(values) / len(values):.3f} ± {(max(values) - min(values)) / 2:.3f}"
+
+
 PAGES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
     BENCHMARKS: {"traps": traps, "cost": cost, "opening": opening},
     METRICS: {"speeds": speeds},
     PIXELLM: {"pixellm": pixellm},
+    PRIMA: {"variants": variants, "slices": slices},
 }
 
 
